@@ -8,6 +8,7 @@ package respwriter
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -32,6 +33,7 @@ type Writer struct {
 	hooks    Hooks
 	status   int
 	bytes    int64
+	err      error
 	hijacked bool
 	calling  bool
 }
@@ -44,6 +46,12 @@ func (w *Writer) Status() int { return w.status }
 
 // Bytes is the number of body bytes that the writer below accepted.
 func (w *Writer) Bytes() int64 { return w.bytes }
+
+// Err is the first error by which a write or a flush told that the connection
+// failed: the client left, or a deadline passed. Errors that are the handler's
+// (a body for 304, more bytes than declared, a write after Hijack) are not kept,
+// nor those of ReadFrom, which may be the source's.
+func (w *Writer) Err() error { return w.err }
 
 // Hijacked tells whether the connection was taken over.
 func (w *Writer) Hijacked() bool { return w.hijacked }
@@ -66,14 +74,15 @@ func (w *Writer) commit(status int) {
 }
 
 // WriteHeader announces every status but the informational ones. 101 is final:
-// net/http treats it so. A second final status goes through to net/http, which
-// logs it as superfluous.
+// net/http treats it so. An impossible status, at which net/http panics, is not
+// announced: the answer to that panic will be. A second final status goes
+// through to net/http, which logs it as superfluous.
 func (w *Writer) WriteHeader(status int) {
-	final := status == http.StatusSwitchingProtocols || status < 100 || status > 199
+	final := status == http.StatusSwitchingProtocols || status >= 200 && status <= 999
 	if final {
 		w.commit(status)
 	}
-	w.rw.WriteHeader(status) // panics on an impossible status: then nothing is committed
+	w.rw.WriteHeader(status)
 	if final && w.status == 0 && !w.hijacked {
 		w.status = status
 	}
@@ -81,8 +90,11 @@ func (w *Writer) WriteHeader(status int) {
 
 // begin is the implicit 200 of the first byte or flush.
 func (w *Writer) begin() {
-	if w.status == 0 && !w.hijacked {
-		w.commit(http.StatusOK)
+	if w.status != 0 || w.hijacked {
+		return
+	}
+	w.commit(http.StatusOK)
+	if w.status == 0 { // a hook may have answered with something else
 		w.status = http.StatusOK
 	}
 }
@@ -92,6 +104,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	w.begin()
 	n, err := w.rw.Write(p)
 	w.bytes += int64(n)
+	w.note(err)
 	return n, err
 }
 
@@ -100,15 +113,30 @@ func (w *Writer) WriteString(s string) (int, error) {
 	w.begin()
 	n, err := io.WriteString(w.rw, s)
 	w.bytes += int64(n)
+	w.note(err)
 	return n, err
+}
+
+func (w *Writer) note(err error) {
+	if err == nil || w.err != nil || errors.Is(err, http.ErrBodyNotAllowed) ||
+		errors.Is(err, http.ErrContentLength) || errors.Is(err, http.ErrHijacked) {
+		return
+	}
+	w.err = err
 }
 
 // FlushError is what http.ResponseController.Flush calls. It is there even where
 // the writer below cannot flush, so that no flush can pass by the announcement;
-// it then returns http.ErrNotSupported, and http.Flusher is not implemented.
+// it then returns http.ErrNotSupported, announces nothing since nothing is sent,
+// and http.Flusher is not implemented.
 func (w *Writer) FlushError() error {
+	if !canFlush(w.rw) {
+		return http.ErrNotSupported
+	}
 	w.begin()
-	return http.NewResponseController(w.rw).Flush()
+	err := http.NewResponseController(w.rw).Flush()
+	w.note(err)
+	return err
 }
 
 func (w *Writer) flush() { _ = w.FlushError() } // http.Flusher cannot tell
@@ -121,19 +149,37 @@ func (w *Writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, b, err
 }
 
+// sniffLen is what net/http copies by hand before it turns to sendfile.
+const sniffLen = 512
+
+// readFrom copies by sendfile where the writer below can. A source that ends or
+// fails before its first byte commits nothing, as in net/http: the handler may
+// still answer 502. So while there is no header yet, the first bytes go through
+// Write; the source itself then goes on unwrapped, or sendfile would be lost.
 func (w *Writer) readFrom(src io.Reader) (int64, error) {
-	w.begin()
+	var first int64
+	if w.status == 0 && !w.hijacked {
+		n, err := io.CopyBuffer(writeOnly{w}, &io.LimitedReader{R: src, N: sniffLen}, make([]byte, sniffLen))
+		if err != nil || n < sniffLen {
+			return n, err
+		}
+		first = n
+	}
 	n, err := w.rw.(io.ReaderFrom).ReadFrom(src)
 	w.bytes += n
-	return n, err
+	return first + n, err
 }
 
+type writeOnly struct{ io.Writer }
+
 // View returns the Writer with exactly those of http.Flusher, http.Hijacker and
-// io.ReaderFrom (sendfile) that the writer below has. The views are single
-// pointers, so none of them allocates.
+// io.ReaderFrom (sendfile) that the writer below has; Hijacker also where only
+// Unwrap leads to it, since http.ResponseController would take the connection
+// from there without our knowing. The views are single pointers, so none of
+// them allocates.
 func (w *Writer) View() http.ResponseWriter {
 	_, f := w.rw.(http.Flusher)
-	_, h := w.rw.(http.Hijacker)
+	h := canHijack(w.rw)
 	_, r := w.rw.(io.ReaderFrom)
 	switch {
 	case f && h && r:
@@ -153,6 +199,41 @@ func (w *Writer) View() http.ResponseWriter {
 	}
 	return w
 }
+
+type unwrapper interface{ Unwrap() http.ResponseWriter }
+
+// canHijack goes down the writers as http.ResponseController does.
+func canHijack(rw http.ResponseWriter) bool {
+	for {
+		switch t := rw.(type) {
+		case http.Hijacker:
+			return true
+		case unwrapper:
+			rw = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
+// canFlush goes down the writers as http.ResponseController does, past those of
+// our own kind, whose FlushError says nothing about what is below them.
+func canFlush(rw http.ResponseWriter) bool {
+	for {
+		switch t := rw.(type) {
+		case interface{ self() *Writer }:
+			rw = t.self().rw
+		case interface{ FlushError() error }, http.Flusher:
+			return true
+		case unwrapper:
+			rw = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
+func (w *Writer) self() *Writer { return w }
 
 type (
 	viewF   struct{ *Writer }
