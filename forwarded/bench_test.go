@@ -28,11 +28,15 @@ var wellFormed = []struct {
 	{"single header", realIP, alien, []string{"X-Real-Ip: " + client}},
 	{"single header missing", realIP, alien, nil},
 	{
-		"Forwarded", forwarded.Config{Proxies: proxies, RFC7239: true, ProtoHeader: "Forwarded", HostHeader: "Forwarded"}, proxy,
+		"Forwarded",
+		forwarded.Config{Proxies: proxies, RFC7239: true, ProtoHeader: "Forwarded", HostHeader: "Forwarded"},
+		proxy,
 		fwd(`for=198.51.100.1`, `for="[2001:db8::60]:4711";proto=https;host="shop.example:8443";by=_x`),
 	},
 	{
-		"scheme and host", forwarded.Config{Proxies: proxies, ProtoHeader: "X-Forwarded-Proto", HostHeader: "X-Forwarded-Host"}, proxy,
+		"scheme and host",
+		forwarded.Config{Proxies: proxies, ProtoHeader: "X-Forwarded-Proto", HostHeader: "X-Forwarded-Host"},
+		proxy,
 		[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example"},
 	},
 }

@@ -367,8 +367,10 @@ func TestSchemeAndHostAreBelievedOnlyWhereNamedAndTrusted(t *testing.T) {
 		{"an IPv6 host", byName, proxy, host("[2001:db8::1]:80"), false, false, "[2001:db8::1]:80"},
 
 		{"RFC 7239", params, proxy, fwd(`for=192.0.2.60;proto=https;host="shop.example:8443"`), false, true, "shop.example:8443"},
-		{"what the outermost trusted proxy saw", params, proxy,
-			fwd(`for=198.51.100.1;proto=http;host=attacker.example`, `for=192.0.2.60;proto=https;host=shop.example, for=10.0.0.2;proto=http;host=inner`), false, true, "shop.example"},
+		{
+			"what the outermost trusted proxy saw", params, proxy,
+			fwd(`for=198.51.100.1;proto=http;host=attacker.example`, `for=192.0.2.60;proto=https;host=shop.example, for=10.0.0.2;proto=http;host=inner`), false, true, "shop.example",
+		},
 		{"it hides the client", params, proxy, fwd(`for=198.51.100.1;proto=http, for=_hidden;proto=https`), false, true, "app.example"},
 		{"it says nothing but the scheme", params, proxy, fwd(`proto=http`), true, false, "app.example"},
 		{"garbage is not stepped over", params, proxy, fwd(`for=192.0.2.60;proto=https, x, for=10.0.0.2;proto=http`), true, false, "app.example"},
@@ -390,7 +392,6 @@ func TestSchemeAndHostAreBelievedOnlyWhereNamedAndTrusted(t *testing.T) {
 	}
 }
 
-
 func TestWorkIsBounded(t *testing.T) {
 	v := resolver(t, trusted)
 	chain := func(n int) string { return client + strings.Repeat(", 10.0.0.2", n) }
@@ -408,7 +409,9 @@ func TestWorkIsBounded(t *testing.T) {
 	assert.Equal(t, ip("203.0.113.66"), deep.ClientIP(request(alien, xff(chain(30))...)))
 
 	s := resolver(t, std)
-	long := func(n int) string { return `for=192.0.2.60;ext="` + strings.Repeat(",", n-len(`for=192.0.2.60;ext=""`)) + `"` }
+	long := func(n int) string {
+		return `for=192.0.2.60;ext="` + strings.Repeat(",", n-len(`for=192.0.2.60;ext=""`)) + `"`
+	}
 	assert.Equal(t, ip(client), s.ClientIP(request(proxy, fwd(long(512))...)))
 	assert.Equal(t, ip("10.0.0.1"), s.ClientIP(request(proxy, fwd(long(513))...)))
 	one := resolver(t, realIP)
@@ -441,8 +444,10 @@ func TestManyNetworksAreSearchedRight(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"10.255.255.255", "11.0.0.1", "10.1.255.255", "10.200.0.1", "192.0.2.191", "192.0.2.192",
-		"100.7.207.31", "100.7.207.32", "100.3.3.15", "100.3.3.16", "254.0.0.1", "::", "::1", "ff::1", "fdff::1", "fe00::1", "ffff:ffff::", "2001:db8::"} {
+	for _, s := range []string{
+		"10.255.255.255", "11.0.0.1", "10.1.255.255", "10.200.0.1", "192.0.2.191", "192.0.2.192",
+		"100.7.207.31", "100.7.207.32", "100.3.3.15", "100.3.3.16", "254.0.0.1", "::", "::1", "ff::1", "fdff::1", "fe00::1", "ffff:ffff::", "2001:db8::",
+	} {
 		check(ip(s))
 	}
 }
