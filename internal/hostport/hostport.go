@@ -30,26 +30,42 @@ type Authority struct {
 	Dot bool
 }
 
-// Error says what is wrong with an authority. Every value is a constant: none
-// holds any of the input.
-type Error string
+// Error says what is wrong with an authority. It is one byte, so that neither
+// returning nor converting it allocates, and its text holds none of the input.
+type Error uint8
 
-func (e Error) Error() string { return string(e) }
+func (e Error) Error() string { return reasons[e] }
 
 // The errors of Parse.
 const (
-	ErrEmpty    Error = "is empty"
-	ErrTooLong  Error = "is longer than a host name can be (253 octets)"
-	ErrUserinfo Error = "has user information before an @"
-	ErrByte     Error = "has a byte that no host name has"
-	ErrWildcard Error = "is a pattern, not a host"
-	ErrLabel    Error = "has an empty label, or one longer than 63 octets"
-	ErrHyphen   Error = "has a label that begins or ends with a hyphen"
-	ErrPort     Error = "has a port that is not a number from 1 to 65535"
-	ErrIPv4     Error = "ends in a number but is no IPv4 address of four decimal parts"
-	ErrIPv6     Error = "has no valid IPv6 address in its brackets"
-	ErrBrackets Error = "is an IPv6 address without brackets"
+	ErrEmpty Error = iota
+	ErrTooLong
+	ErrUserinfo
+	ErrByte
+	ErrWildcard
+	ErrLabel
+	ErrHyphen
+	ErrPunycode
+	ErrPort
+	ErrIPv4
+	ErrIPv6
+	ErrBrackets
 )
+
+var reasons = [...]string{
+	ErrEmpty:    "is empty",
+	ErrTooLong:  "is longer than a host name can be (253 octets)",
+	ErrUserinfo: "has user information before an @",
+	ErrByte:     "has a byte that no host name has",
+	ErrWildcard: "is a pattern, not a host",
+	ErrLabel:    "has an empty label, or one longer than 63 octets",
+	ErrHyphen:   "has a label that begins or ends with a hyphen",
+	ErrPunycode: "has a label that begins with xn-- and is not punycode of anything",
+	ErrPort:     "has a port that is not a number from 1 to 65535",
+	ErrIPv4:     "ends in a number but is no IPv4 address of four decimal parts",
+	ErrIPv6:     "has no valid IPv6 address in its brackets",
+	ErrBrackets: "is an IPv6 address without brackets",
+}
 
 // maxLen bounds what is looked at: a name of 253 octets, its dot, a colon, and
 // a port with some leading zeros.
@@ -62,6 +78,9 @@ const maxLen = 300
 //     octets, 253 in all, no label with a hyphen at either end, at most one
 //     trailing dot; no percent-encoding and nothing outside ASCII, since no
 //     client sends these and every parser reads them differently
+//   - labels that begin with xn-- only where the rest decodes (RFC 3492) to
+//     something outside ASCII. What it decodes to is not held against the
+//     tables of Unicode, so a browser refuses a few names that pass here
 //   - IPv4 as four decimal numbers. A name whose last label is a number in any
 //     notation (127.1, 0x7f.1, 2130706433, 127.0.0.1.) is what the WHATWG URL
 //     standard reads as an IPv4 address: it is refused rather than guessed
@@ -69,68 +88,45 @@ const maxLen = 300
 //   - a port of 1 to 65535 in decimal digits, leading zeros allowed, or none
 //     after the colon
 //
-// A valid s costs no allocation, and neither does a string longer than an
-// authority can be.
+// Nothing is allocated, whether s is valid or not, and no more than 300 bytes
+// of it are looked at.
 func Parse(s string) (Authority, error) {
+	var a Authority
+	var rest string // from the colon on
+	var err error
 	switch {
 	case s == "":
 		return Authority{}, ErrEmpty
 	case len(s) > maxLen:
 		return Authority{}, ErrTooLong
 	case s[0] == '[':
-		return parseIPv6(s)
-	}
-	host, port, hasColon := strings.Cut(s, ":")
-	var a Authority
-	if err := a.setName(host); err != nil {
-		return Authority{}, err
-	}
-	if hasColon {
-		if strings.IndexByte(port, ':') >= 0 && isHexColon(s) {
-			return Authority{}, ErrBrackets
+		rest, err = a.setIPv6(s)
+	default:
+		host := s
+		if i := strings.IndexByte(s, ':'); i >= 0 {
+			host, rest = s[:i], s[i:]
 		}
-		if err := a.setPort(port); err != nil {
-			return Authority{}, err
+		err = a.setName(host)
+	}
+	if err == nil && rest != "" {
+		err = a.setPort(rest)
+	}
+	if err != nil {
+		if looksLikeIPv6(s) {
+			err = ErrBrackets // a better reason for the same refusal
 		}
-	}
-	return a, nil
-}
-
-func parseIPv6(s string) (Authority, error) {
-	end := strings.IndexByte(s, ']')
-	if end < 0 || end > len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") {
-		return Authority{}, ErrIPv6
-	}
-	inner, rest := s[1:end], s[end+1:]
-	for i := range len(inner) {
-		if c := inner[i]; !isHex(c) && c != ':' && c != '.' {
-			return Authority{}, ErrIPv6 // a zone, IPvFuture, anything else
-		}
-	}
-	addr, err := netip.ParseAddr(inner)
-	if err != nil || !addr.Is6() {
-		return Authority{}, ErrIPv6
-	}
-	a := Authority{Addr: addr}
-	if rest == "" {
-		return a, nil
-	}
-	if rest[0] != ':' {
-		return Authority{}, ErrIPv6
-	}
-	if err := a.setPort(rest[1:]); err != nil {
 		return Authority{}, err
 	}
 	return a, nil
 }
 
-// setPort reads the digits behind the colon.
+// setPort reads the colon and the digits behind it.
 func (a *Authority) setPort(s string) error {
 	n := 0
-	for i := range len(s) {
+	for i := 1; i < len(s); i++ {
 		c := s[i]
 		if c < '0' || c > '9' {
-			if c == '@' || strings.IndexByte(s, '@') >= 0 {
+			if strings.IndexByte(s, '@') >= 0 {
 				return ErrUserinfo // host:@attacker.example
 			}
 			return ErrPort
@@ -139,7 +135,7 @@ func (a *Authority) setPort(s string) error {
 			return ErrPort
 		}
 	}
-	if s == "" {
+	if len(s) == 1 {
 		return nil
 	}
 	if n == 0 {
@@ -149,32 +145,50 @@ func (a *Authority) setPort(s string) error {
 	return nil
 }
 
+// What a byte may be in a registered name.
+const (
+	upper = 1 << iota
+	underscore
+	dot
+	bad
+)
+
+var class = func() (c [256]uint8) {
+	for i := range c {
+		switch b := byte(i); {
+		case 'a' <= b && b <= 'z', '0' <= b && b <= '9', b == '-':
+		case 'A' <= b && b <= 'Z':
+			c[i] = upper
+		case b == '_':
+			c[i] = underscore
+		case b == '.':
+			c[i] = dot
+		default:
+			c[i] = bad
+		}
+	}
+	return c
+}()
+
 // setName checks a registered name or an IPv4 address.
 func (a *Authority) setName(s string) error {
 	if s == "" {
 		return ErrEmpty
 	}
 	start := 0 // of the current label
+	var seen uint8
 	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
-		case 'A' <= c && c <= 'Z':
-			a.Upper = true
-		case c == '_':
-			a.Underscore = true
-		case c == '.':
+		k := class[s[i]]
+		if k >= dot {
+			if k == bad {
+				return badByte(s)
+			}
 			if err := checkLabel(s[start:i]); err != nil {
 				return err
 			}
 			start = i + 1
-		case c == '*':
-			return ErrWildcard
-		case c == '@':
-			return ErrUserinfo
-		default:
-			return ErrByte
 		}
+		seen |= k
 	}
 	last := s[start:]
 	if last == "" { // one trailing dot; a second one was an empty label above
@@ -189,20 +203,19 @@ func (a *Authority) setName(s string) error {
 	if isNumber(last) {
 		return a.setIPv4(s)
 	}
-	a.Name = s
+	a.Name, a.Upper, a.Underscore = s, seen&upper != 0, seen&underscore != 0
 	return nil
 }
 
-func (a *Authority) setIPv4(s string) error {
-	if a.Dot || len(s) > len("255.255.255.255") || strings.Count(s, ".") != 3 {
-		return ErrIPv4
+// badByte is the reason for a name with a byte that none has.
+func badByte(s string) error {
+	switch {
+	case strings.IndexByte(s, '@') >= 0:
+		return ErrUserinfo
+	case strings.IndexByte(s, '*') >= 0:
+		return ErrWildcard
 	}
-	addr, err := netip.ParseAddr(s)
-	if err != nil {
-		return ErrIPv4
-	}
-	a.Addr = addr
-	return nil
+	return ErrByte
 }
 
 func checkLabel(l string) error {
@@ -211,43 +224,8 @@ func checkLabel(l string) error {
 		return ErrLabel
 	case l[0] == '-' || l[len(l)-1] == '-':
 		return ErrHyphen
+	case isALabel(l) && !isPunycode(l[4:]):
+		return ErrPunycode
 	}
 	return nil
-}
-
-// isNumber is the "ends in a number" test of the WHATWG URL standard, applied to
-// the last label: digits only, or 0x with hexadecimal digits or nothing.
-func isNumber(l string) bool {
-	digits := true
-	for i := range len(l) {
-		if l[i] < '0' || l[i] > '9' {
-			digits = false
-			break
-		}
-	}
-	if digits {
-		return true
-	}
-	if len(l) < 2 || l[0] != '0' || l[1]|0x20 != 'x' {
-		return false
-	}
-	for i := 2; i < len(l); i++ {
-		if !isHex(l[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isHexColon(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !isHex(c) && c != ':' && c != '.' {
-			return false
-		}
-	}
-	return true
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }

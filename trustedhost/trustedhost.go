@@ -1,0 +1,211 @@
+package trustedhost
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gatehouse-go/gatehouse/internal/hostport"
+	"github.com/gatehouse-go/gatehouse/internal/mistakes"
+	"github.com/gatehouse-go/gatehouse/internal/problem"
+)
+
+// Middleware refuses requests for hosts that are not on its list. Make it with
+// New. It is safe for concurrent use and must not be copied.
+type Middleware struct {
+	table    atomic.Pointer[table]
+	aliases  map[Host]Host
+	exempt   exemption
+	allow    func(context.Context, string) bool
+	host     func(*http.Request) string
+	https    func(*http.Request) bool
+	onReject func(http.ResponseWriter, *http.Request, *RejectError)
+
+	redirectHTTPS bool
+}
+
+// New checks and compiles the Config. The error holds every mistake, each a
+// *gatehouse.ConfigError.
+func New(c Config) (*Middleware, error) {
+	bad := mistakes.In("trustedhost")
+	m := &Middleware{
+		aliases: c.aliases(bad), exempt: c.exemption(bad),
+		allow: c.Allow, host: c.Host, https: c.HTTPS, onReject: c.OnReject,
+		redirectHTTPS: c.RedirectHTTPS,
+	}
+	if m.https == nil {
+		m.https = func(r *http.Request) bool { return r.TLS != nil }
+	}
+	if err := m.setHosts(bad, c.Hosts); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// SetHosts replaces the whole of Config.Hosts while serving: each request sees
+// either the old list or the new one. A list with a mistake, or one without the
+// target of a redirect, is refused as by New and changes nothing.
+func (m *Middleware) SetHosts(hosts []string) error {
+	return m.setHosts(mistakes.In("trustedhost"), hosts)
+}
+
+func (m *Middleware) setHosts(bad *mistakes.List, hosts []string) error {
+	if len(hosts) == 0 && m.allow == nil {
+		bad.Add("Hosts", "", "is empty, so that every request would be refused; list the hosts of this server, or set Allow")
+	}
+	t := compile(bad, hosts, m.aliases)
+	if t != nil && t.all && m.redirectHTTPS {
+		bad.Add("RedirectHTTPS", "", `cannot be used with "*" in Hosts, where the client would choose where the redirect leads; list the hosts`)
+	}
+	if err := bad.Err(); err != nil {
+		return err
+	}
+	m.table.Store(t)
+	return nil
+}
+
+// Handler lets requests for listed hosts through to next and answers all
+// others. An accepted request costs no allocation; next gets the request
+// unchanged, except where Config.Host is set.
+func (m *Middleware) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := m.judge(r)
+		switch {
+		case v.reason != "":
+			m.refuse(w, r, v.reason)
+		case v.location != "":
+			redirect(w, v.location)
+		case v.rewrite:
+			serveAs(next, w, r, v.host)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// Check tells what Handler would make of a request, without an answer: nil, or
+// a *RejectError with the reason. A request that would be redirected is not
+// rejected.
+func (m *Middleware) Check(r *http.Request) error {
+	if reason := m.judge(r).reason; reason != "" {
+		return &RejectError{Reason: reason}
+	}
+	return nil
+}
+
+// Allowed tells whether a host, perhaps with a port, is one of this server's:
+// well-formed, and in Hosts, an alias in Redirects, or let in by Allow (which
+// is given context.Background). It is for hosts that are no request's own: the
+// links of a mail, the target of a webhook.
+func (m *Middleware) Allowed(hostport string) bool {
+	a, ok := parse(hostport)
+	if !ok {
+		return false
+	}
+	alias, ok := m.table.Load().match(&a)
+	return ok || alias != nil || m.ask(context.Background(), &a)
+}
+
+// A verdict is what is to be done with a request. The zero value lets it
+// through as it is.
+type verdict struct {
+	reason   Reason // refuse it
+	location string // redirect it
+	rewrite  bool   // let it through with this host
+	host     string
+}
+
+// judge goes from cheap to dear: the bytes of the list first, then the parsed
+// host, last what the application is asked.
+func (m *Middleware) judge(r *http.Request) verdict {
+	t := m.table.Load()
+	host := r.Host
+	if m.host != nil {
+		host = m.host(r)
+	} else if !m.redirectHTTPS && hasOneHost(r) && t.listed(host) {
+		return verdict{}
+	}
+	if reason := agree(r); reason != "" {
+		return verdict{reason: reason}
+	}
+	if host == "" {
+		if !r.ProtoAtLeast(1, 1) && m.exempt.covers(r) {
+			return verdict{}
+		}
+		return verdict{reason: Missing}
+	}
+	a, ok := parse(host)
+	if !ok {
+		return verdict{reason: Malformed}
+	}
+	return m.decide(t, r, &a)
+}
+
+// decide judges a well-formed host.
+func (m *Middleware) decide(t *table, r *http.Request, a *hostport.Authority) verdict {
+	alias, ok := t.match(a)
+	plain := ok && alias == nil
+	switch {
+	case plain && !m.redirectHTTPS, m.exempt.covers(r):
+	case alias != nil:
+		return verdict{location: m.location(r, *alias, a)}
+	case !plain && !m.ask(r.Context(), a):
+		return verdict{reason: NotAllowed}
+	case m.redirectHTTPS && !m.https(r) && r.Method != http.MethodConnect:
+		return verdict{location: m.location(r, normalise(*a), a)}
+	}
+	if m.host == nil {
+		return verdict{}
+	}
+	return verdict{rewrite: true, host: normalise(*a).String()}
+}
+
+// ask asks Config.Allow.
+func (m *Middleware) ask(ctx context.Context, a *hostport.Authority) bool {
+	return m.allow != nil && a.Name != "" && !a.Underscore && m.allow(ctx, normalise(*a).Name)
+}
+
+// answer is all that a refused client learns: nothing of what it sent, and not
+// which check it failed.
+var answer = problem.New(http.StatusBadRequest, "", http.StatusText(http.StatusBadRequest),
+	"The host of the request is missing, malformed or not served here.", nil)
+
+func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
+	if m.onReject != nil {
+		m.onReject(w, r, &RejectError{Reason: reason})
+		return
+	}
+	answer.Write(w, r)
+}
+
+// Reason is why a request was refused.
+type Reason string
+
+// The reasons.
+const (
+	// Missing: the request names no host.
+	Missing Reason = "missing"
+	// Malformed: the host, or the request target, has a syntax that no client
+	// needs and that two programs may read in two ways.
+	Malformed Reason = "malformed"
+	// Conflict: the request names two hosts.
+	Conflict Reason = "conflict"
+	// NotAllowed: the host is not one of this server's.
+	NotAllowed Reason = "not allowed"
+)
+
+// RejectError is the error of Check, and tells OnReject the reason.
+type RejectError struct{ Reason Reason }
+
+// Error never holds the host, so that it can be logged and sent anywhere.
+func (e *RejectError) Error() string {
+	switch e.Reason {
+	case Missing:
+		return "trustedhost: the request has no host"
+	case Malformed:
+		return "trustedhost: the host or target of the request is malformed"
+	case Conflict:
+		return "trustedhost: the request names two different hosts"
+	}
+	return "trustedhost: the host of the request is not allowed"
+}
