@@ -61,7 +61,13 @@
 // RFC7239: Proxies and Hops read the standard Forwarded header instead of
 // X-Forwarded-For. Use it only where every proxy of yours writes Forwarded. A
 // proxy that knows only X-Forwarded-For passes Forwarded on as the client wrote
-// it, and the other way round: this is why a resolver never looks at both.
+// it, and the other way round: this is why a resolver never looks at both. Few
+// proxies write Forwarded themselves; two recipes that are handed around for the
+// others let a client forge it. An element with host="$http_host" lets the client
+// write elements, since nginx takes a Host with quotes in it (put for= last: then
+// what was injected is garbage here). And nginx before 1.23 knows only the first
+// line of $http_forwarded, so behind a proxy that adds a line of its own it passes
+// on the client's line alone.
 //
 // # The peer
 //
