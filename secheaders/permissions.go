@@ -138,7 +138,7 @@ func (p Permissions) check(l *mistakes.List) {
 		switch near := nearest(string(f), features); {
 		case !isKey(string(f)):
 			l.Add(field, "", "is no feature name (lower-case letters, digits and -)")
-		case near != "":
+		case near != "" && near != string(f):
 			l.Add(field, "", "is no feature that browsers know, so it would do nothing; did you mean %s?", near)
 		}
 		for i, v := range p[f] {

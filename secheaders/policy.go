@@ -18,24 +18,24 @@ import (
 //
 // A Policy is plain data: copy it freely, share it only while nobody writes.
 type Policy struct {
-	Default     []Source // default-src: the fallback of all fetch directives
-	Script      []Source // script-src
-	ScriptElem  []Source // script-src-elem: <script> only
-	ScriptAttr  []Source // script-src-attr: onclick= and the like
-	Style       []Source // style-src
-	StyleElem   []Source // style-src-elem: <style> and stylesheets
-	StyleAttr   []Source // style-src-attr: style=
-	Img         []Source // img-src: images and icons
-	Font        []Source // font-src
-	Connect     []Source // connect-src: fetch, XHR, WebSocket, EventSource, beacons
-	Media       []Source // media-src: audio, video, tracks
-	Object      []Source // object-src: <object>, <embed>
-	Frame       []Source // frame-src: what this page may embed
-	Child       []Source // child-src: fallback of frame-src and worker-src
-	Worker      []Source // worker-src: workers, shared and service workers
-	Manifest    []Source // manifest-src: web app manifest
-	BaseURI     []Source // base-uri: <base>; default-src does not cover it
-	FormAction  []Source // form-action: where forms may go; default-src does not cover it
+	Default    []Source // default-src: the fallback of all fetch directives
+	Script     []Source // script-src
+	ScriptElem []Source // script-src-elem: <script> only
+	ScriptAttr []Source // script-src-attr: onclick= and the like
+	Style      []Source // style-src
+	StyleElem  []Source // style-src-elem: <style> and stylesheets
+	StyleAttr  []Source // style-src-attr: style=
+	Img        []Source // img-src: images and icons
+	Font       []Source // font-src
+	Connect    []Source // connect-src: fetch, XHR, WebSocket, EventSource, beacons
+	Media      []Source // media-src: audio, video, tracks
+	Object     []Source // object-src: <object>, <embed>
+	Frame      []Source // frame-src: what this page may embed
+	Child      []Source // child-src: fallback of frame-src and worker-src
+	Worker     []Source // worker-src: workers, shared and service workers
+	Manifest   []Source // manifest-src: web app manifest
+	BaseURI    []Source // base-uri: <base>; default-src does not cover it
+	FormAction []Source // form-action: where forms may go; default-src does not cover it
 	// FrameAncestors is frame-ancestors: who may embed this page (clickjacking).
 	// default-src does not cover it. X-Frame-Options follows it, see Config.Frame.
 	FrameAncestors []Source

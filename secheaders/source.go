@@ -1,12 +1,11 @@
 package secheaders
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"net/url"
 	"strconv"
 	"strings"
-
-	"crypto/sha256"
 
 	"github.com/gatehouse-go/gatehouse/internal/hostport"
 )
@@ -163,7 +162,7 @@ func (s Source) problem(in group) string {
 	if why := unquotedKeyword(text); why != "" {
 		return why
 	}
-	if scheme, ok := strings.CutSuffix(text, ":"); ok {
+	if scheme, ok := strings.CutSuffix(text, ":"); ok && !strings.Contains(scheme, "/") {
 		return schemeProblem(scheme)
 	}
 	return hostProblem(text, in)
@@ -305,11 +304,11 @@ func hostProblem(s string, in group) string {
 		host = h
 	}
 	name, wild := strings.CutPrefix(host, "*.")
-	if port, ok := strings.CutPrefix(host, "*"); ok && !wild {
-		if port == "" {
-			return ""
-		}
-		name = "x" + port // "*:443": only the port is left to check
+	if host == "*" {
+		return ""
+	}
+	if port, ok := strings.CutPrefix(host, "*:"); ok {
+		name = "any:" + port // only the port is left to check
 	}
 	if strings.HasPrefix(name, "[") {
 		return "is an IPv6 address, which CSP cannot name; use a host name"
@@ -364,17 +363,14 @@ func didYouMean(s string, known []string) string {
 	return ""
 }
 
-// nearest returns the one of known that is two edits or fewer away from s, ""
-// where none is, or s is one of them.
+// nearest returns the one of known that is two edits or fewer away from s, s
+// itself where it is one of them, or "".
 func nearest(s string, known []string) string {
 	best, at := "", 3
 	for _, k := range known {
-		if d := distance(s, k); d < at && d < len(k)/2 {
+		if d := distance(s, k); d < at && (d == 0 || d < len(k)/2) {
 			best, at = k, d
 		}
-	}
-	if at == 0 {
-		return ""
 	}
 	return best
 }
