@@ -3,7 +3,6 @@ package correlation_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -700,5 +699,3 @@ func TestAnAnswerOfAStreamIsLoggedAtItsEnd(t *testing.T) {
 		assert.Equal(t, "INFO", line["level"])
 	})
 }
-
-var _ = errors.Is
