@@ -1,0 +1,273 @@
+package ratelimit
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A Permit stands for one admitted request. A handler gets it by [PermitFrom] and
+// may charge for a cost that is known only now: the tokens of an AI model's
+// answer, the bytes of an export, a failed login. All methods may be called on a
+// nil Permit and by several goroutines at once. After the handler has returned a
+// Permit can still be charged, but its place among concurrent requests is free.
+type Permit struct {
+	m     *Middleware
+	outer context.Context // holds the Permit of a limiter further out
+	held  []held
+	room  [2]held // of held, for the usual number of rules
+	local bool    // granted by the local store, during an outage
+
+	mu     sync.Mutex
+	leases []Bucket
+	renew  *time.Timer
+}
+
+// A held is a rule that the request was asked for.
+type held struct {
+	rule *rule
+	set  *limitSet
+	key  Key
+}
+
+type permitKey struct{}
+
+// permitContext is a request's context with its Permit, and the array of its
+// header values: one allocation for all of them.
+type permitContext struct {
+	context.Context
+	permit Permit
+	lines  [4]string
+}
+
+// Value implements [context.Context].
+func (c *permitContext) Value(key any) any {
+	if key == (permitKey{}) {
+		return &c.permit
+	}
+	return c.Context.Value(key)
+}
+
+// PermitFrom returns the Permit of the innermost limiter that admitted the
+// request, or nil where there is none. It reaches the rules of limiters further
+// out too.
+func PermitFrom(ctx context.Context) *Permit {
+	p, _ := ctx.Value(permitKey{}).(*Permit)
+	return p
+}
+
+// hold remembers what a call has granted.
+func (p *Permit) hold(c *call) {
+	p.local = c.isLocal
+	p.held = p.room[:0]
+	for i := range c.rules {
+		p.held = append(p.held, held{c.rules[i].rule, c.rules[i].set, c.rules[i].key})
+	}
+	for i := range c.dry {
+		p.held = append(p.held, held{c.dry[i].rule, c.dry[i].set, c.dry[i].key})
+	}
+	if c.lease == [16]byte{} {
+		return
+	}
+	for i := range c.limits {
+		if c.limits[i].leased() {
+			p.leases = append(p.leases, c.buckets[i])
+		}
+	}
+	if p.leases != nil {
+		p.mu.Lock()
+		p.renew = time.AfterFunc(leaseTime/3, p.renewLeases)
+		p.mu.Unlock()
+	}
+}
+
+// newLease names a lease: 64 bits that are random for this process and a number.
+func (m *Middleware) newLease() (id [16]byte) {
+	binary.LittleEndian.PutUint64(id[:8], m.leaseKey)
+	binary.LittleEndian.PutUint64(id[8:], m.leaseSeq.Add(1))
+	return id
+}
+
+// renewLeases runs while a request lasts long, so that its places do not expire.
+// Where the store is away, the next time will do: a third of the lease has gone.
+func (p *Permit) renewLeases() {
+	p.mu.Lock()
+	leases := p.leases
+	p.mu.Unlock()
+	if leases == nil {
+		return
+	}
+	p.doLeases(OpCharge, leases)
+	p.mu.Lock()
+	released := p.leases == nil
+	if !released {
+		p.renew.Reset(leaseTime / 3)
+	}
+	p.mu.Unlock()
+	if released { // meanwhile; the renewal may have come after it
+		p.doLeases(OpCredit, leases)
+	}
+}
+
+// doLeases ignores an error: a store that is away forgets a lease when it expires.
+func (p *Permit) doLeases(op Op, leases []Bucket) {
+	store := p.m.store
+	if p.local {
+		store = p.m.local
+	}
+	_ = store.Do(context.WithoutCancel(p.outer), op, leases, make([]Level, len(leases)))
+}
+
+// Release gives the places among concurrent requests back. Handler does it when
+// the next handler has returned; after Take it is the caller's to do, best
+// deferred. More calls do nothing.
+func (p *Permit) Release() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	leases := p.leases
+	p.leases = nil
+	if p.renew != nil {
+		p.renew.Stop()
+	}
+	p.mu.Unlock()
+	if leases != nil {
+		p.doLeases(OpCredit, leases)
+	}
+}
+
+// ErrUnknownRule is what Charge, Refund, Peek and Reset return for a rule that no
+// limiter in front of the handler has.
+var ErrUnknownRule = errors.New("ratelimit: no such rule")
+
+// Charge takes n more tokens from each limit of the rule, for a cost that is now
+// known. What is not there becomes a debt of at most one burst, which has to
+// refill before the client's next request passes. The rule may be one of a
+// limiter further out; a rule that exists but was not asked for this request
+// (Match, Exempt) is charged nothing. n below 0 is an error.
+//
+// Penalties work the same: Charge(ctx, "login", 5) after a wrong password.
+//
+// While the store is away a rule with FailLocal charges its local bucket; other
+// rules return the store's error.
+func (p *Permit) Charge(ctx context.Context, rule string, n int64) error {
+	return p.change(ctx, OpCharge, rule, n)
+}
+
+// Refund gives n tokens back to each limit of the rule, up to the burst: for a
+// request that turned out cheaper, or an answer from a cache. See Charge.
+func (p *Permit) Refund(ctx context.Context, rule string, n int64) error {
+	return p.change(ctx, OpCredit, rule, n)
+}
+
+func (p *Permit) change(ctx context.Context, op Op, rule string, n int64) error {
+	if n < 0 {
+		return fmt.Errorf("ratelimit: %q: cannot charge or refund %d tokens", rule, n)
+	}
+	for ; p != nil; p = PermitFrom(p.outer) {
+		if p.m.byName[rule] == nil {
+			continue
+		}
+		for i := range p.held {
+			if p.held[i].rule.Name == rule {
+				return p.m.change(ctx, op, &p.held[i], n, p.local)
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: %q", ErrUnknownRule, rule)
+}
+
+// change charges or credits. A refund goes where the tokens came from; a charge
+// goes to the store if it can.
+func (m *Middleware) change(ctx context.Context, op Op, h *held, n int64, local bool) error {
+	if n == 0 {
+		return nil
+	}
+	if !local || op == OpCharge {
+		buckets := m.bucketsOf(h.key, h.set.limits, false, n)
+		if len(buckets) == 0 {
+			return nil
+		}
+		err := m.store.Do(ctx, op, buckets, make([]Level, len(buckets)))
+		if err == nil || ctx.Err() != nil || m.local == nil || h.rule.OnStoreError != FailLocal {
+			return err
+		}
+		if op == OpCredit {
+			return err // nothing was taken here
+		}
+	}
+	buckets := m.bucketsOf(h.key, h.set.limits, true, n)
+	if len(buckets) == 0 || m.local == nil {
+		return nil
+	}
+	return m.local.Do(ctx, op, buckets, make([]Level, len(buckets)))
+}
+
+// bucketsOf makes the token buckets of a principal, each at a cost of n tokens,
+// or of twice the burst where n is more: no more can be charged or credited.
+func (m *Middleware) bucketsOf(key Key, limits []*limit, local bool, n int64) []Bucket {
+	group, base := m.hasher.sum(key)
+	var out []Bucket
+	for _, l := range limits {
+		if l.leased() {
+			continue
+		}
+		s := l.scaled
+		if local {
+			s = l.local
+		}
+		b := Bucket{Key: xor(base, l.id), Group: group, Rate: s.rate, Period: s.period, Cap: s.cap, Cost: 2 * s.cap}
+		if n < 2*s.cap/s.period {
+			b.Cost = n * s.period
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// Peek tells what is left for a key under a rule, and takes nothing: for a page
+// that shows a user his quota. RetryAfter is the time until one token is there.
+// The limits are the rule's Limits, not those of a tier.
+func (m *Middleware) Peek(ctx context.Context, rule string, key Key) ([]State, error) {
+	r := m.byName[rule]
+	if r == nil {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownRule, rule)
+	}
+	c := new(call)
+	m.addBuckets(c, &asked{rule: r, set: &r.base, key: key, cost: 1})
+	for i := range c.buckets {
+		c.buckets[i].Lease = [16]byte{}
+	}
+	if err := m.store.Do(ctx, OpPeek, c.buckets, c.levels); err != nil {
+		return nil, err
+	}
+	return c.decision().States, nil
+}
+
+// Reset makes the buckets of a key full, in every tier, and drops its leases:
+// after a password was reset, a plan was bought, an address was cleared.
+func (m *Middleware) Reset(ctx context.Context, rule string, key Key) error {
+	r := m.byName[rule]
+	if r == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownRule, rule)
+	}
+	c := new(call)
+	m.addBuckets(c, &asked{rule: r, set: &limitSet{limits: r.all}, key: key, cost: 1})
+	for i := range c.buckets {
+		c.buckets[i].Lease = [16]byte{}
+	}
+	err := m.store.Do(ctx, OpReset, c.buckets, c.levels)
+	if m.local != nil {
+		for i := range c.buckets {
+			s := c.limits[i].local
+			c.buckets[i].Rate, c.buckets[i].Period, c.buckets[i].Cap = s.rate, s.period, s.cap
+		}
+		err = errors.Join(err, m.local.Do(ctx, OpReset, c.buckets, c.levels))
+	}
+	return err
+}
