@@ -86,8 +86,8 @@
 // keeps Flusher, Hijacker and ReaderFrom as they were below, the answer is not
 // cached unless the handler says so, and a 304 carries no nonce.
 //
-// Behind httputil.ReverseProxy use [Middleware.ModifyResponse], or the headers of
-// the upstream are added to these.
+// Put [Middleware.Proxy] around an httputil.ReverseProxy, which otherwise adds the
+// headers of the upstream to these.
 //
 // References: CSP Level 3 (w3.org/TR/CSP3), RFC 6797 (HSTS), RFC 7034
 // (X-Frame-Options), RFC 9651 (structured fields), Fetch and HTML standards for

@@ -44,6 +44,8 @@ type answer struct {
 	w     respwriter.Writer
 	nonce string
 	set   *set
+	// noStore backs Cache-Control, to save an allocation of its own.
+	noStore [1]string
 }
 
 // Value adds the nonce to the request's context.
@@ -132,7 +134,8 @@ func (a *answer) Commit(status int) {
 		}
 	}
 	if _, decided := h["Cache-Control"]; found && !decided && status != http.StatusNotModified {
-		h["Cache-Control"] = []string{"no-store"}
+		a.noStore[0] = "no-store"
+		h["Cache-Control"] = a.noStore[:]
 	}
 }
 

@@ -1,0 +1,5 @@
+//go:build !race
+
+package secheaders_test
+
+const raceDetector = false
