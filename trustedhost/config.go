@@ -162,7 +162,7 @@ func (c *Config) exemption(bad *mistakes.List) exemption {
 		case !strings.HasPrefix(p, "/"):
 			bad.Add(field, p, "is no path; it begins with a slash: \"/health\"")
 		case strings.ContainsAny(p, "?#%*"):
-			bad.Add(field, p, "has one of ? # %% *; a path is compared whole and decoded, without its query")
+			bad.Add(field, p, "has a ?, #, * or percent sign; a path is compared whole and decoded, without its query")
 		}
 		e.paths[p] = true
 	}

@@ -51,7 +51,7 @@ func isPunycode(s string) bool {
 		bias = adapt(i-old, out, old == 0)
 		point += i / out
 		i = i%out + 1
-		if point > 0x10ffff || 0xd800 <= point && point <= 0xdfff {
+		if point < 0xa0 || point > 0x10ffff || 0xd800 <= point && point <= 0xdfff { // C1 controls, surrogates
 			return false
 		}
 	}
