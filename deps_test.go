@@ -17,17 +17,17 @@ const module = "github.com/gatehouse-go/gatehouse"
 // standard library that its binary links.
 func TestEachPackageLinksNoMoreThanItsPromise(t *testing.T) {
 	promises := map[string][]string{
-		"":                      {},
-		"/trustedhost":          {},
-		"/secheaders":           {},
-		"/spa":                  {},
-		"/forwarded":            {},
-		"/ratelimit":            {"golang.org/x/time"},
-		"/ratelimit/storetest":  {"golang.org/x/time"},
-		"/correlation":          {"github.com/google/uuid"},
-		"/corsx":                {"github.com/rs/cors", "golang.org/x/net"},
+		"":                     {},
+		"/trustedhost":         {},
+		"/secheaders":          {},
+		"/spa":                 {},
+		"/forwarded":           {},
+		"/ratelimit":           {"golang.org/x/time"},
+		"/ratelimit/storetest": {"golang.org/x/time"},
+		"/correlation":         {"github.com/google/uuid"},
+		"/corsx":               {"github.com/rs/cors", "golang.org/x/net"},
 		"/ratelimit/redisstore": {
-			"github.com/cespare/xxhash/v2", "github.com/redis/go-redis/v9", "go.uber.org/atomic", "golang.org/x/time",
+			"github.com/cespare/xxhash/v2", "github.com/redis/go-redis/v9", "go.uber.org/atomic", "golang.org/x/sys", "golang.org/x/time",
 		},
 	}
 	root, err := os.Getwd()
