@@ -144,9 +144,15 @@ func (s Suite) controller(t *testing.T) {
 			defer conn.Close()
 			_, _ = io.WriteString(conn, "HTTP/1.1 299 Mine\r\nContent-Length: 2\r\n\r\nok")
 		}))
-		srv := httptest.NewServer(h)
+		var serving sync.WaitGroup // Server.Close does not wait for hijacked connections
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			serving.Add(1)
+			defer serving.Done()
+			h.ServeHTTP(w, r)
+		}))
 		defer srv.Close()
 		resp := s.send(t, srv.Client(), srv.URL)
+		serving.Wait()
 		if resp.StatusCode != 299 || len(resp.Header) != 1 {
 			t.Errorf("a hijacked connection must carry only what the handler wrote: %d %v", resp.StatusCode, resp.Header)
 		}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package mwtest_test
+
+const raceEnabled = false
