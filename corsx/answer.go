@@ -118,12 +118,10 @@ func newAnswer(h http.Header) answer {
 // each in a slice of its own without room behind it, so that whatever a handler
 // does to one of them stays in this response.
 func (a *answer) write(h http.Header, vary, origin string) {
-	strip(h)
-	v := make([]string, len(a.values))
-	copy(v, a.values)
+	v := append([]string(nil), a.values...)
 	v[0], v[1] = vary, origin
 	first := 0
-	if len(h["Vary"]) > 0 {
+	if len(h) > 0 && len(h["Vary"]) > 0 {
 		first = 1
 		addVary(h, vary)
 	}
@@ -156,7 +154,7 @@ func strip(h http.Header) {
 func addVary(h http.Header, names string) {
 	switch {
 	case names == "":
-	case len(h["Vary"]) == 0:
+	case len(h) == 0 || len(h["Vary"]) == 0:
 		h["Vary"] = []string{names}
 	case names == varyActual:
 		headervalue.AddVary(h, varyActual)

@@ -1,6 +1,7 @@
 package corsx
 
 import (
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"strings"
@@ -104,12 +105,13 @@ const (
 	maxOriginLen = len("https://") + 253 + len(":65535")
 )
 
-// policy is a compiled Config. It is immutable.
+// policy is a compiled Config. It is immutable but for what it remembers.
 type policy struct {
 	origins    map[string]struct{} // exact, byte for byte
 	maxListed  int                 // length of the longest of them
 	subdomains map[subdomain]int   // to the length that a public suffix must stay below
 	maxSuffix  int                 // length of the longest subdomain suffix
+	recent     recent
 	loopback   bool
 	enforce    bool
 	varies     bool // whether actual answers depend on Origin
@@ -118,6 +120,7 @@ type policy struct {
 	actual     answer
 	preflight  answer
 	onDecision func(*http.Request, Decision)
+	explain    bool // whether the reason of a refusal matters to the answer or to OnDecision
 }
 
 // compile checks cfg and turns it into a policy, or returns all its mistakes.
@@ -128,7 +131,9 @@ func compile(cfg Config) (*policy, error) {
 		subdomains: make(map[subdomain]int, len(cfg.Subdomains)),
 		loopback:   cfg.AllowLoopback,
 		enforce:    cfg.Enforce,
+		recent:     recent{seed: maphash.MakeSeed()},
 		onDecision: cfg.OnDecision,
+		explain:    cfg.Enforce || cfg.OnDecision != nil,
 	}
 	for i, o := range cfg.Origins {
 		if why := checkOrigin(o); why != "" {

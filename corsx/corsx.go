@@ -42,7 +42,7 @@ func (m *Middleware) Reconfigure(cfg Config) error {
 // tells OnDecision nothing, and does not allocate, except where a name below a
 // domain of Subdomains is looked up in the Public Suffix List.
 func (m *Middleware) Decide(r *http.Request) Decision {
-	return m.policy.Load().decide(r)
+	return m.policy.Load().decide(r, r.Header["Origin"], true)
 }
 
 // forbidden is the answer under Enforce. It says nothing of the request.
@@ -59,46 +59,46 @@ var forbidden = problem.New(http.StatusForbidden, "", "Cross-origin request refu
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := m.policy.Load()
-		d := p.decide(r)
-		if p.onDecision != nil && d.Reason != NoOrigin {
+		origin := r.Header["Origin"]
+		if len(origin) == 0 { // most requests: nothing to decide
+			addVary(w.Header(), p.vary(r, NoOrigin))
+			next.ServeHTTP(w, r)
+			return
+		}
+		d := p.decide(r, origin, p.explain)
+		if p.onDecision != nil {
 			p.onDecision(r, d)
 		}
-		vary := p.vary(r, d)
-		h := w.Header()
-		switch d.Kind {
-		case Preflight:
-			p.answerPreflight(w, vary, d)
-			return
-		case Actual:
-			if d.Reason == Allowed {
-				p.actual.write(h, vary, d.Origin)
-				break
-			}
-			strip(h)
-			addVary(h, vary)
-			if p.enforce && d.Reason != SameOrigin {
-				forbidden.Write(w, r)
-				return
-			}
-		default:
-			addVary(h, vary)
+		if p.answer(w, r, d) {
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 
-// answerPreflight answers without a body: browsers look at the status and the
-// headers alone.
-func (p *policy) answerPreflight(w http.ResponseWriter, vary string, d Decision) {
-	h := w.Header()
-	if d.Reason != Allowed {
-		strip(h)
+// answer sets the headers of an answer to a request with an Origin, and tells
+// whether the handler is to go on with it; otherwise it has been answered.
+func (p *policy) answer(w http.ResponseWriter, r *http.Request, d Decision) (goOn bool) {
+	h, vary := w.Header(), p.vary(r, d.Reason)
+	strip(h)
+	switch {
+	case d.Reason != Allowed:
 		addVary(h, vary)
-		w.WriteHeader(http.StatusForbidden)
-		return
+	case d.Kind == Preflight:
+		p.preflight.write(h, vary, d.Origin)
+	default:
+		p.actual.write(h, vary, d.Origin)
 	}
-	p.preflight.write(h, vary, d.Origin)
-	w.WriteHeader(http.StatusNoContent)
+	switch {
+	case d.Kind == Preflight && d.Reason == Allowed:
+		w.WriteHeader(http.StatusNoContent)
+	case d.Kind == Preflight: // browsers look at the status alone: no body
+		w.WriteHeader(http.StatusForbidden)
+	case p.enforce && (d.Reason == OriginDenied || d.Reason == Malformed):
+		forbidden.Write(w, r)
+	default:
+		return true
+	}
+	return false
 }
 
 // vary returns the request headers that the answer depends on, "" for none.
@@ -106,13 +106,13 @@ func (p *policy) answerPreflight(w http.ResponseWriter, vary string, d Decision)
 // another request gets another answer (Fetch standard, "CORS protocol and HTTP
 // caches"). No answer to OPTIONS may be stored (RFC 9110, section 9.3.7), but
 // some CDNs can be told to, and all its answers depend on all three.
-func (p *policy) vary(r *http.Request, d Decision) string {
+func (p *policy) vary(r *http.Request, reason Reason) string {
 	switch {
 	case r.Method == http.MethodOptions:
 		return varyPreflight
 	case !p.varies:
 		return ""
-	case p.enforce && (d.Reason == SameOrigin || d.Reason == OriginDenied):
+	case p.enforce && (reason == SameOrigin || reason == OriginDenied):
 		return varyEnforced
 	}
 	return varyActual

@@ -48,9 +48,10 @@ type Decision struct {
 	Origin string
 }
 
-// decide looks at a request and changes nothing.
-func (p *policy) decide(r *http.Request) Decision {
-	lines := r.Header["Origin"]
+// decide looks at a request and changes nothing. Unless the reason matters to
+// somebody, a foreign origin is not told from a malformed one: the answer is the
+// same, and refusing should cost less than asking.
+func (p *policy) decide(r *http.Request, lines []string, explain bool) Decision {
 	if len(lines) == 0 {
 		return Decision{NotCORS, NoOrigin, ""}
 	}
@@ -62,17 +63,11 @@ func (p *policy) decide(r *http.Request) Decision {
 		return Decision{kind, Malformed, ""}
 	}
 	value := lines[0]
-	if len(value) > p.maxListed || !p.lists(value) {
-		o, ok := parseOrigin(value)
-		if !ok {
-			return Decision{kind, Malformed, ""}
+	if !p.lists(value) && !p.covers(value) {
+		if !explain {
+			return Decision{kind, OriginDenied, ""}
 		}
-		if !p.allowsUnlisted(o) {
-			if p.enforce && kind == Actual && isSameOrigin(r, o) {
-				return Decision{kind, SameOrigin, value}
-			}
-			return Decision{kind, OriginDenied, value}
-		}
+		return p.refusal(r, kind, value)
 	}
 	if kind == Preflight {
 		return Decision{kind, p.decidePreflight(r.Header), value}
@@ -80,9 +75,17 @@ func (p *policy) decide(r *http.Request) Decision {
 	return Decision{kind, Allowed, value}
 }
 
-func (p *policy) lists(origin string) bool {
-	_, ok := p.origins[origin]
-	return ok
+// refusal tells why an origin that is not allowed is refused, or is none to be
+// refused.
+func (p *policy) refusal(r *http.Request, kind Kind, value string) Decision {
+	o, ok := parseOrigin(value)
+	switch {
+	case !ok:
+		return Decision{kind, Malformed, ""}
+	case p.enforce && kind == Actual && isSameOrigin(r, o):
+		return Decision{kind, SameOrigin, value}
+	}
+	return Decision{kind, OriginDenied, value}
 }
 
 // decidePreflight follows the Fetch standard's CORS-preflight fetch, steps 7

@@ -125,7 +125,8 @@ func TestABrowserSharesAnAnswerIfAndOnlyIfTheConfigAllowsIt(t *testing.T) {
 	methods := []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "put", "patch", "OPTIONS", "QUERY"}
 	names := [][]string{nil, {"authorization"}, {"content-type", "authorization"}, {"x-other"}, {"authorization", "x-other"}, {"*"}}
 	for _, cfg := range []corsx.Config{
-		{}, usual(),
+		{},
+		usual(),
 		{Origins: []string{app}},
 		{Origins: []string{app}, Credentials: true},
 		{Origins: []string{app}, Methods: []string{"PATCH", "OPTIONS"}, RequestHeaders: []string{"X-Other"}},

@@ -1,9 +1,10 @@
 package corsx
 
 import (
-	"net/netip"
+	"hash/maphash"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -223,16 +224,18 @@ func parseOrigin(s string) (o origin, ok bool) {
 	if len(s) > maxOriginLen {
 		return origin{}, false
 	}
-	i := strings.Index(s, "://")
-	if i <= 0 || !isScheme(s[:i]) {
+	scheme, host, ok := strings.Cut(s, "://")
+	if !ok || !isScheme(scheme) {
 		return origin{}, false
 	}
-	a, err := hostport.Parse(s[i+3:])
-	if err != nil || a.Upper {
+	a, err := hostport.Parse(host)
+	if err != nil || strings.ContainsFunc(host, isUpper) { // an IPv6 address too
 		return origin{}, false
 	}
-	return origin{s[:i], s[i+3:], a}, true
+	return origin{scheme, host, a}, true
 }
+
+func isUpper(r rune) bool { return 'A' <= r && r <= 'Z' }
 
 func isScheme(s string) bool {
 	for i := range len(s) {
@@ -241,61 +244,105 @@ func isScheme(s string) bool {
 			return false
 		}
 	}
-	return true
+	return s != ""
 }
 
-// allowsUnlisted tells whether a pattern covers an origin that is not in the
-// list: AllowLoopback or Subdomains.
-func (p *policy) allowsUnlisted(o origin) bool {
-	if p.loopback && o.isDevelopment() {
-		return true
-	}
-	return len(p.subdomains) > 0 && o.auth.Name != "" && p.isSubdomain(o)
-}
-
-var (
-	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	loopback6 = netip.IPv6Loopback()
-)
-
-// isDevelopment tells whether o is localhost, 127.0.0.1 or [::1] on any port,
-// spelled as a browser does.
-func (o origin) isDevelopment() bool {
-	if o.scheme != "http" && o.scheme != "https" {
+// lists tells whether the value is one of Origins: one map lookup, and none of
+// a value longer than any of them, which would have to be hashed.
+func (p *policy) lists(value string) bool {
+	if len(value) > p.maxListed {
 		return false
 	}
-	rest, ok := o.host, false
-	switch a := o.auth; {
-	case a.Name == "localhost":
-		rest, ok = strings.CutPrefix(rest, "localhost")
-	case a.Addr == loopback4:
-		rest, ok = strings.CutPrefix(rest, "127.0.0.1")
-	case a.Addr == loopback6:
-		rest, ok = strings.CutPrefix(rest, "[::1]")
-	}
-	// A port is there in its shortest form or not at all: the authority's check
-	// lets an empty one, leading zeros and the dot of the root through.
-	return ok && (rest == "" || len(rest) > 1 && rest[0] == ':' && rest[1] != '0')
+	_, ok := p.origins[value]
+	return ok
 }
 
-// isSubdomain looks each suffix of the host up: as many map lookups as the name
-// has dots, of suffixes no longer than the longest pattern.
-func (p *policy) isSubdomain(o origin) bool {
-	for i := range len(o.host) {
-		if o.host[i] != '.' || len(o.host)-i > p.maxSuffix {
+// covers tells whether AllowLoopback or Subdomains allow the value.
+func (p *policy) covers(value string) bool {
+	if len(value) > maxOriginLen {
+		return false
+	}
+	return p.loopback && isDevelopment(value) || len(p.subdomains) > 0 && (p.recent.has(value) || p.isSubdomain(value))
+}
+
+// isDevelopment tells whether the value is localhost, 127.0.0.1 or [::1] on any
+// port, spelled as a browser does.
+func isDevelopment(value string) bool {
+	scheme, host, _ := strings.Cut(value, "://")
+	if scheme != "http" && scheme != "https" {
+		return false
+	}
+	for _, name := range [...]string{"localhost", "127.0.0.1", "[::1]"} {
+		if port, ok := strings.CutPrefix(host, name); ok {
+			return port == "" || port[0] == ':' && isPort(port[1:])
+		}
+	}
+	return false
+}
+
+// isPort tells whether s is 1 to 65535 in its shortest form.
+func isPort(s string) bool {
+	if s == "" || len(s) > len("65535") || s[0] == '0' {
+		return false
+	}
+	n := 0
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n <= 65535
+}
+
+// isSubdomain looks up each suffix of the host that is not longer than the
+// longest pattern, and only what has a right ending is looked at any closer:
+// what stands before it must be the labels of one name.
+func (p *policy) isSubdomain(value string) bool {
+	scheme, host, _ := strings.Cut(value, "://")
+	for i := max(0, len(host)-p.maxSuffix); i < len(host); i++ {
+		if host[i] != '.' {
 			continue
 		}
-		limit, ok := p.subdomains[subdomain{o.scheme, o.host[i:]}]
+		limit, ok := p.subdomains[subdomain{scheme, host[i:]}]
 		if !ok {
 			continue
 		}
+		a, err := hostport.Parse(host)
+		if err != nil || a.Upper {
+			return false
+		}
 		// Below amazonaws.com lies s3.amazonaws.com, where everybody has a name.
 		if limit > 0 {
-			if suffix, _ := publicsuffix.PublicSuffix(o.auth.Name); len(suffix) >= limit {
-				continue
+			if suffix, _ := publicsuffix.PublicSuffix(a.Name); len(suffix) >= limit {
+				return false
 			}
 		}
+		p.recent.add(value)
 		return true
 	}
 	return false
+}
+
+// recent remembers some of the origins that Subdomains allowed, each in the slot
+// of its hash: the Public Suffix List takes longer to ask than all else that a
+// request costs here. Memory is bounded by the number of slots; a flood of names
+// makes the others be asked again and no more.
+type recent struct {
+	seed  maphash.Seed
+	slots [256]atomic.Pointer[string]
+}
+
+func (c *recent) slot(value string) *atomic.Pointer[string] {
+	return &c.slots[maphash.String(c.seed, value)%uint64(len(c.slots))]
+}
+
+func (c *recent) has(value string) bool {
+	s := c.slot(value).Load()
+	return s != nil && *s == value
+}
+
+func (c *recent) add(value string) {
+	s := strings.Clone(value) // not the whole header block that value is a part of
+	c.slot(value).Store(&s)
 }

@@ -1,0 +1,5 @@
+//go:build race
+
+package corsx_test
+
+const raceEnabled = true
