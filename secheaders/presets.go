@@ -80,7 +80,8 @@ func FlutterWeb(o FlutterOptions) Config {
 	p.Connect = []Source{Self}
 	fonts := o.FontHosts
 	if o.CDN {
-		engine, font := Source("https://www.gstatic.com"), "https://fonts.gstatic.com"
+		// With its path: the host serves much else, old script libraries too.
+		engine, font := Source("https://www.gstatic.com/flutter-canvaskit/"), "https://fonts.gstatic.com"
 		p.Script = append(p.Script, engine)
 		p.Connect = append(p.Connect, engine)
 		if !contains(fonts, font) {
