@@ -144,14 +144,17 @@ func (m *Middleware) judge(r *http.Request) verdict {
 // decide judges a well-formed host.
 func (m *Middleware) decide(t *table, r *http.Request, a *hostport.Authority) verdict {
 	alias, ok := t.match(a)
-	plain := ok && alias == nil
+	upgrade := m.redirectHTTPS && !m.https(r)
+	if r.Method == http.MethodConnect {
+		alias, upgrade = nil, false // a tunnel is not redirected
+	}
 	switch {
-	case plain && !m.redirectHTTPS, m.exempt.covers(r):
+	case ok && alias == nil && !upgrade, m.exempt.covers(r):
 	case alias != nil:
 		return verdict{location: m.location(r, *alias, a)}
-	case !plain && !m.ask(r.Context(), a):
+	case !ok && !m.ask(r.Context(), a):
 		return verdict{reason: NotAllowed}
-	case m.redirectHTTPS && !m.https(r) && r.Method != http.MethodConnect:
+	case upgrade:
 		return verdict{location: m.location(r, normalise(*a), a)}
 	}
 	if m.host == nil {
