@@ -47,6 +47,7 @@ var cases = []struct {
 	{"leases bound what is in flight", false, leases},
 	{"a lease is taken once however often it is asked for", false, leaseTwice},
 	{"a lease ends by itself, unless it is renewed", false, leaseEnds},
+	{"a lease ends at its microsecond", true, leaseEndsExactly},
 	{"leases and tokens are taken all or none", false, leaseAndTokens},
 	{"any bytes are a key", false, anyKey},
 	{"the slices stay the caller's", false, slicesStay},
@@ -304,6 +305,15 @@ func leaseEnds(h *harness) {
 	h.want(h.do(opCredit, lost)[0].OK, false, "it has ended")
 	h.want(h.take(h.holding(b)), true, "its place is free")
 	h.want(h.take(h.holding(b)), false, "the renewed one is alive")
+}
+
+func leaseEndsExactly(h *harness) {
+	b := h.places(1, time.Minute)
+	h.do(opTake, h.holding(b))
+	time.Sleep(time.Minute - time.Microsecond)
+	h.want(h.take(h.holding(b)), false, "a microsecond early")
+	time.Sleep(time.Microsecond)
+	h.want(h.take(h.holding(b)), true, "in time")
 }
 
 func leaseAndTokens(h *harness) {
