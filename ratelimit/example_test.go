@@ -26,10 +26,10 @@ func Example() {
 	for range 3 {
 		rec := httptest.NewRecorder()
 		handler.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
-		fmt.Println(rec.Code, rec.Header().Get("RateLimit"), rec.Header().Get("Retry-After"))
+		fmt.Println(rec.Code, rec.Header().Get("RateLimit"))
 	}
 	// Output:
 	// 200 "per-ip-second";r=1;t=1, "per-ip-day";r=999;t=87
 	// 200 "per-ip-second";r=0;t=1, "per-ip-day";r=998;t=87
-	// 429 "per-ip-second";r=0;t=1, "per-ip-day";r=998 1
+	// 429 "per-ip-second";r=0;t=1, "per-ip-day";r=998
 }
