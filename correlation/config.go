@@ -69,7 +69,8 @@ type Config struct {
 	// Query says what of the query is logged. Default QueryOff.
 	Query QueryPolicy
 	// LogHeaders names request headers to log, as http.request.header.<name>,
-	// at most 8 lines of 256 bytes each; of a Referer, the query is cut off.
+	// at most 8 lines of 256 bytes each; the query is cut off a Referer and
+	// other headers with a URL (X-Original-Url, X-Forwarded-Uri).
 	// Headers that carry credentials are refused by New: Authorization, Cookie,
 	// X-Api-Key and whatever has token, secret, session or the like in its name.
 	// Default: none.

@@ -59,7 +59,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		}
 		x := m.begin(w, r)
 		defer x.end()
-		next.ServeHTTP(x.w.View(), x.inner)
+		next.ServeHTTP(x.w.View(), &x.inner)
 		x.returned = true
 	})
 }
@@ -73,14 +73,15 @@ func (m *Middleware) Flush() {
 	}
 }
 
-// exchange is one request and its answer: the ResponseWriter and the context
-// that next gets, and what the line will say. It is one allocation, together
-// with the request's copy and the string of the IDs three.
+// exchange is one request and its answer: the ResponseWriter, the request and
+// the context that next gets, and what the line will say. All of it is one
+// allocation; the string of the IDs is another.
 type exchange struct {
 	context.Context // of the request as it came
 	mw              *Middleware
 	w               respwriter.Writer
-	req, inner      *http.Request // as it came; the copy that next gets
+	req             *http.Request // as it came
+	inner           http.Request  // the copy that next gets
 
 	id, requestID, client string
 	traceID, spanID       string
@@ -107,7 +108,7 @@ func (m *Middleware) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x.identify(r)
 	x.w.Init(w, x)
 	x.setHeader()
-	x.inner = r.WithContext(x)
+	x.inner = *r.WithContext(x) // inlined: the copy in between stays on the stack
 	if v, sent := r.Header[m.header]; sent && (len(v) != 1 || v[0] != x.id) {
 		// A refused value goes nowhere, so not to a reverse proxy's backend either.
 		// The map is copied because r belongs to the layer outside.
@@ -129,10 +130,14 @@ func (x *exchange) Commit(int) {
 	x.ttfb = time.Since(x.start)
 	x.gone = x.Err() != nil
 	x.setHeader()
-	if ct := x.w.Header()["Content-Type"]; len(ct) > 0 {
-		const sse = "text/event-stream"
-		x.stream = len(ct[0]) >= len(sse) && strings.EqualFold(ct[0][:len(sse)], sse)
+	if x.mw.slowAfter > 0 {
+		x.stream = isEventStream(x.w.Header()["Content-Type"])
 	}
+}
+
+func isEventStream(contentType []string) bool {
+	const sse = "text/event-stream"
+	return len(contentType) > 0 && len(contentType[0]) >= len(sse) && strings.EqualFold(contentType[0][:len(sse)], sse)
 }
 
 // end is deferred: it ends panics, and writes the line in every case.

@@ -2,6 +2,7 @@ package correlation_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -416,3 +418,17 @@ func TestTheLoggerMayBeSlogsDefaultOfTheMoment(t *testing.T) {
 }
 
 var errBoom = errors.New("boom")
+
+func TestAContextDerivedFromOursNeedsNoGoroutine(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	serve(t, correlation.Config{}, get("/").WithContext(ctx), func(_ http.ResponseWriter, r *http.Request) {
+		before := runtime.NumGoroutine()
+		for range 100 {
+			derived, stop := context.WithCancel(r.Context())
+			defer stop()
+			defer func() { assert.ErrorIs(t, derived.Err(), context.Canceled) }()
+		}
+		assert.Less(t, runtime.NumGoroutine(), before+50)
+		cancel()
+	})
+}

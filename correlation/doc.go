@@ -48,6 +48,7 @@
 // The message is "request". Attributes are named after OpenTelemetry's semantic
 // conventions; those without a value are left out.
 //
+//	correlation_id, request_id  see ID and RequestID
 //	http.request.method         a known method, else _OTHER (and http.request.method_original)
 //	url.path                    percent-encoded, cut after 1024 bytes
 //	url.query                   with QueryKeys: names only
@@ -59,7 +60,6 @@
 //	client.address              see Config.ClientIP
 //	user.id                     see SetUser
 //	error.type                  panic, aborted, timeout, client_gone, or 500 to 599
-//	correlation_id, request_id  see ID and RequestID
 //	trace_id, span_id           of a valid traceparent (W3C Trace Context)
 //	http.request.header.<name>  see Config.LogHeaders
 //	exception.type, .message, .stacktrace   of a panic

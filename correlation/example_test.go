@@ -46,7 +46,7 @@ func Example() {
 
 	// Output:
 	// level=INFO msg="looking it up" correlation_id=checkout-7f3a
-	// level=INFO msg=request http.request.method=GET url.path=/items/42 http.route=/items/{id} http.response.status_code=200 http.response.body.size=8 client.address=192.0.2.1 user.id=u-17 correlation_id=checkout-7f3a
+	// level=INFO msg=request correlation_id=checkout-7f3a http.request.method=GET url.path=/items/42 http.route=/items/{id} http.response.status_code=200 http.response.body.size=8 client.address=192.0.2.1 user.id=u-17
 	// 200 checkout-7f3a
 }
 

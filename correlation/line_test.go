@@ -121,7 +121,7 @@ func TestStatusAndBytesAreThoseTheClientGot(t *testing.T) {
 		}, 404, 0},
 		{"io.Copy of a source that fails, then 502", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			if _, err := io.Copy(w, iotest.ErrReader(errBoom)); err != nil {
-				http.Error(w, "bad gateway", 502)
+				http.Error(w, "bad gateway", http.StatusBadGateway)
 			}
 		}, 502, 12},
 		{"a panic before the header", "GET", func(http.ResponseWriter, *http.Request) { panic("boom") }, 500, len(internalErrorBody)},
@@ -413,7 +413,7 @@ func TestSkipIsForSuccessesOnly(t *testing.T) {
 		logged  bool
 	}{
 		{"200", nothing, false},
-		{"302", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, false},
+		{"302", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, false},
 		{"404", http.NotFound, true},
 		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, true},
 		{"a panic", func(http.ResponseWriter, *http.Request) { panic("boom") }, true},
@@ -595,9 +595,11 @@ func TestListedHeadersAreLoggedBoundedAndWithoutARefererQuery(t *testing.T) {
 	r.Header["User-Agent"] = []string{"curl/8"}
 	r.Header["Referer"] = []string{"https://a.example/p?token=secret#frag", "https://b.example/#t=secret"}
 	r.Header["X-Many"] = make([]string, 100)
-	_, line := serve(t, correlation.Config{LogHeaders: []string{"user-agent", "Referer", "X-Many", "X-Absent"}}, r, nothing)
+	r.Header["X-Original-Url"] = []string{"/cb?code=secret"}
+	_, line := serve(t, correlation.Config{LogHeaders: []string{"user-agent", "Referer", "X-Original-URL", "X-Many", "X-Absent"}}, r, nothing)
 	assert.Equal(t, []any{"curl/8"}, line["http.request.header.user-agent"])
 	assert.Equal(t, []any{"https://a.example/p", "https://b.example/"}, line["http.request.header.referer"])
+	assert.Equal(t, []any{"/cb"}, line["http.request.header.x-original-url"])
 	assert.Len(t, line["http.request.header.x-many"], 8)
 	assert.NotContains(t, line, "http.request.header.x-absent")
 }

@@ -118,4 +118,9 @@ func hasID(rec slog.Record) bool {
 	return found
 }
 
-func isIDAttr(a slog.Attr) bool { return a.Key == idKey }
+// isIDAttr tells whether a comes out as correlation_id where it stands; a group
+// without a name is inlined.
+func isIDAttr(a slog.Attr) bool {
+	return a.Key == idKey ||
+		a.Key == "" && a.Value.Kind() == slog.KindGroup && slices.ContainsFunc(a.Value.Group(), isIDAttr)
+}

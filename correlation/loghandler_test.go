@@ -26,7 +26,7 @@ type inside struct {
 }
 
 func (h inside) Handle(_ context.Context, r slog.Record) error { return h.Handler.Handle(h.ctx, r) }
-func (h inside) WithAttrs(a []slog.Attr) slog.Handler { return inside{h.Handler.WithAttrs(a), h.ctx} }
+func (h inside) WithAttrs(a []slog.Attr) slog.Handler          { return inside{h.Handler.WithAttrs(a), h.ctx} }
 
 func (h inside) WithGroup(g string) slog.Handler { return inside{h.Handler.WithGroup(g), h.ctx} }
 
@@ -76,6 +76,7 @@ func TestTheIDStandsAtTheRootExactlyOnce(t *testing.T) {
 		}, []any{"a", 1}, `"w":0,"correlation_id":"abc","g":{"x":1,"y":2,"h":{"i":{"z":3,"a":1}}}`},
 		{"a nameless group", func(l *slog.Logger) *slog.Logger { return slog.New(l.Handler().WithGroup("").WithAttrs(nil)) }, []any{"a", 1}, `"a":1,"correlation_id":"abc"`},
 		{"the record has one", func(l *slog.Logger) *slog.Logger { return l }, []any{id, "a", 1}, `"correlation_id":"own","a":1`},
+		{"the record has one in a group without a name", func(l *slog.Logger) *slog.Logger { return l }, []any{slog.Group("", id)}, `"correlation_id":"own"`},
 		{"the Logger has one", func(l *slog.Logger) *slog.Logger { return l.With(id) }, []any{"a", 1}, `"correlation_id":"own","a":1`},
 		{"the Logger has one, then a group", func(l *slog.Logger) *slog.Logger { return l.With(id).WithGroup("g") }, []any{"a", 1}, `"correlation_id":"own","g":{"a":1}`},
 		{"another one inside a group", func(l *slog.Logger) *slog.Logger { return l.WithGroup("g") }, []any{id}, `"correlation_id":"abc","g":{"correlation_id":"own"}`},

@@ -129,9 +129,9 @@ func TestPanicsRepanic(t *testing.T) {
 	assert.Equal(t, "gzip", rec.Header().Get("Content-Encoding"), "the answer is left alone")
 }
 
-type nasty struct{ a []int }
+type nasty struct{}
 
-func (n nasty) Error() string { panic("again") }
+func (nasty) Error() string { panic("again") }
 
 func TestOddPanicValues(t *testing.T) {
 	for name, value := range map[string]any{
