@@ -32,7 +32,7 @@ type chain struct {
 }
 
 // next returns the next element to the left; false at the end of the chain, at
-// the bounds, and at garbage, behind which there is nothing to read.
+// the bounds, and at garbage. It is not called again after false.
 func (c *chain) next() (element, bool) {
 	for ; c.looks < maxElements; c.looks++ {
 		if !c.open {
@@ -57,13 +57,12 @@ func (c *chain) next() (element, bool) {
 		addr, ok := parseNode(text, false)
 		return element{addr: addr}, ok
 	}
-	c.looks = maxElements
 	return element{}, false
 }
 
 // cutLast splits a list at its last comma, the last outside quotes where there
 // are any. more tells whether there was one. It fails on an element that is longer
-// than maxElement or begins inside quotes.
+// than maxElement.
 func cutLast(line string, quotes bool) (rest, last string, more, ok bool) {
 	inside := false
 	for i := len(line) - 1; i >= 0; i-- {
@@ -77,7 +76,7 @@ func cutLast(line string, quotes bool) (rest, last string, more, ok bool) {
 			inside = !inside
 		}
 	}
-	return "", line, false, !inside
+	return "", line, false, true
 }
 
 // escaped tells whether the byte that follows s is the second of a quoted-pair
@@ -140,13 +139,14 @@ func cutValue(s string) (value, rest string, ok bool) {
 		return s[:end], s[end:], headervalue.IsToken(s[:end])
 	}
 	for i := 1; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"':
+		if s[i] == '"' {
 			return s[1:i], s[i+1:], true
-		case c == '\\':
+		}
+		if s[i] == '\\' && i+1 < len(s) {
 			i++
-		case c < ' ' && c != '\t' || c == 0x7f:
-			return "", "", false
+		}
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			break
 		}
 	}
 	return "", "", false
@@ -161,8 +161,9 @@ func parseNode(s string, strict bool) (netip.Addr, bool) {
 	host, port, hasPort := strings.Cut(s, ":")
 	switch {
 	case strings.HasPrefix(s, "["):
-		host, port, hasPort = strings.Cut(s[1:], "]")
-		if !hasPort || port != "" && (port[0] != ':' || !isPort(port[1:], strict)) {
+		var closed bool
+		host, port, closed = strings.Cut(s[1:], "]")
+		if !closed || port != "" && (port[0] != ':' || !isPort(port[1:], strict)) {
 			return netip.Addr{}, false
 		}
 		return parseAddr(host, true, strict)
@@ -179,17 +180,11 @@ func parseNode(s string, strict bool) (netip.Addr, bool) {
 	return parseAddr(host, false, strict)
 }
 
-// maxAddr is the length of the longest address, zone apart.
-const maxAddr = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
-
 // parseAddr reads an address of the one family. A zone is dropped from a
 // link-local address, the only kind that needs one (RFC 4007); on any other it is
 // either a mistake or an attempt to be many clients with one address.
 func parseAddr(s string, v6, strict bool) (netip.Addr, bool) {
 	s, zone, zoned := strings.Cut(s, "%")
-	if len(s) > maxAddr {
-		return netip.Addr{}, false
-	}
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Is6() != v6 {
 		return netip.Addr{}, false

@@ -144,6 +144,8 @@ func TestTheClientIsWhoTheTrustedProxiesSay(t *testing.T) {
 		{"zone on a global address", trusted, proxy, xff("2001:db8::60%a"), "10.0.0.1"},
 		{"zone on an IPv4-mapped address", trusted, proxy, xff("::ffff:192.0.2.60%a"), "10.0.0.1"},
 		{"zone on an IPv4 address", trusted, proxy, xff("192.0.2.60%a"), "10.0.0.1"},
+		{"zone on an IPv4 link-local address", trusted, proxy, xff("169.254.0.1%a"), "10.0.0.1"},
+		{"zone on a mapped link-local address", trusted, proxy, xff("::ffff:169.254.0.1%a"), "10.0.0.1"},
 		{"empty zone", trusted, proxy, xff("fe80::2%"), "10.0.0.1"},
 		{"IPv4 in brackets", trusted, proxy, xff("[192.0.2.60]"), "10.0.0.1"},
 		{"quoted", trusted, proxy, xff(`"192.0.2.60"`), "10.0.0.1"},
@@ -155,6 +157,8 @@ func TestTheClientIsWhoTheTrustedProxiesSay(t *testing.T) {
 		{"a port of six digits", trusted, proxy, xff("192.0.2.60:123456"), "10.0.0.1"},
 		{"an obfuscated port", trusted, proxy, xff("192.0.2.60:_x"), "10.0.0.1"},
 		{"half a bracket", trusted, proxy, xff("[2001:db8::60"), "10.0.0.1"},
+		{"a port in letters behind the bracket", trusted, proxy, xff("[2001:db8::60]:http"), "10.0.0.1"},
+		{"no port behind the colon", trusted, proxy, xff("[2001:db8::60]:"), "10.0.0.1"},
 		{"rest behind the bracket", trusted, proxy, xff("[2001:db8::60]x"), "10.0.0.1"},
 		{"space inside", trusted, proxy, xff("192.0.2.60 192.0.2.61"), "10.0.0.1"},
 		{"no-break space around", trusted, proxy, xff("\u00a0192.0.2.60"), "10.0.0.1"},
@@ -178,6 +182,7 @@ func TestTheClientIsWhoTheTrustedProxiesSay(t *testing.T) {
 		{"Hops with Proxies, another peer", hop2p, alien, xff(client + ", 203.0.113.9"), "203.0.113.66"},
 		{"Hops of Forwarded", hop2std, alien, fwd("for=" + client + ", for=_lb7;by=_x"), client},
 		{"Hops of Forwarded, no for on the way", hop2std, alien, fwd("for=" + client + ", proto=https"), client},
+		{"Hops of Forwarded, garbage on the way", hop2std, alien, fwd("for=" + forged + ", for=_"), "203.0.113.66"},
 		{"Hops of Forwarded, no for at the place", hop2std, alien, fwd("for=" + forged + ", proto=https, for=10.0.0.2"), "203.0.113.66"},
 
 		// One header.
@@ -255,14 +260,18 @@ func TestForwardedIsReadAsRFC7239Says(t *testing.T) {
 		{`for="192.0.2.43`, "10.0.0.1"},                      //
 		{`for=192.0.2.43"`, "10.0.0.1"},                      //
 		{`for="192.0.2.43"x`, "10.0.0.1"},                    //
-		{`for="192.0.2.43""192.0.2.44"`, "10.0.0.1"},         //
-		{`for="192.0.2.4\3"`, "10.0.0.1"},                    // legal, but nobody needs it
-		{`for=192.0.2.43;ext="` + "\x01" + `"`, "10.0.0.1"},  //
-		{`for=192.0.2.43;ext=a@b`, "10.0.0.1"},               //
-		{`for=192.0.2.43;ext=\"a"`, "10.0.0.1"},              //
-		{`for=_`, "10.0.0.1"},                                // an obfnode has at least one more
-		{`for="_a b"`, "10.0.0.1"},                           //
-		{`for=localhost`, "10.0.0.1"},                        //
+		{`for="192.0.2.43"by=_x`, "10.0.0.1"},
+		{`for="192.0.2.43""192.0.2.44"`, "10.0.0.1"},        //
+		{`for="192.0.2.4\3"`, "10.0.0.1"},                   // legal, but nobody needs it
+		{`for=192.0.2.43;ext="` + "\x01" + `"`, "10.0.0.1"}, //
+		{`for=192.0.2.43;ext="` + "\x7f" + `"`, "10.0.0.1"},
+		{`for=192.0.2.43;ext="\` + "\x01" + `"`, "10.0.0.1"},
+		{`for=192.0.2.43;ext="\`, "10.0.0.1"},
+		{`for=192.0.2.43;ext=a@b`, "10.0.0.1"},  //
+		{`for=192.0.2.43;ext=\"a"`, "10.0.0.1"}, //
+		{`for=_`, "10.0.0.1"},                   // an obfnode has at least one more
+		{`for="_a b"`, "10.0.0.1"},              //
+		{`for=localhost`, "10.0.0.1"},           //
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			v := resolver(t, std)
@@ -378,6 +387,7 @@ func TestSchemeAndHostAreBelievedOnlyWhereNamedAndTrusted(t *testing.T) {
 		{"another peer, RFC 7239", params, alien, fwd(`for=192.0.2.60;proto=https;host=attacker.example`), false, false, "app.example"},
 		{"an escaped host", params, proxy, fwd(`for=192.0.2.60;host="shop\.example"`), false, false, "app.example"},
 		{"Hops", hops, alien, fwd(`for=198.51.100.1;host=attacker.example, for=192.0.2.60;proto=https;host=shop.example, for=_lb`), false, true, "shop.example"},
+		{"Hops, a hidden client", hops, alien, fwd(`for=198.51.100.1;proto=http, for=_hidden;proto=https, for=_lb;proto=http`), false, true, "app.example"},
 		{"Hops with too short a chain", hops, alien, fwd(`for=198.51.100.1;host=attacker.example;proto=https`), false, false, "app.example"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
