@@ -1,6 +1,9 @@
 package spa
 
 import (
+	"crypto/sha1" // what ngsw.json holds; nothing depends on its strength
+	"encoding/hex"
+	"encoding/json"
 	"net/url"
 	"path"
 	"strings"
@@ -26,6 +29,14 @@ func (x *indexer) page(srcs map[string]*source) page {
 		}
 		p = scanHTML(doc)
 	}
+	if x.flutter != nil && x.Versioned {
+		base := x.publicBase(p)
+		x.patchBootstrap(srcs, base)
+		if patched, ok := x.flutter.patch(doc, base); ok {
+			doc, changed = patched, true
+			p = scanHTML(doc)
+		}
+	}
 	if x.inject != nil {
 		var ok bool
 		if doc, ok = p.withConfig(doc, x.inject); !ok {
@@ -37,6 +48,14 @@ func (x *indexer) page(srcs map[string]*source) page {
 		s.setBody([]byte(doc))
 	}
 	return p
+}
+
+// publicBase is the path of the app as the browser sees it.
+func (x *indexer) publicBase(p page) string {
+	if strings.HasPrefix(p.base, "/") && strings.HasSuffix(p.base, "/") {
+		return p.base
+	}
+	return x.Prefix
 }
 
 // resolve returns the URL path that a reference of the page leads to, false
@@ -54,7 +73,11 @@ func (x *indexer) resolve(p page, ref string) (string, bool) {
 		}
 		base = base.ResolveReference(b)
 	}
-	return base.ResolveReference(u).Path, true
+	at := base.ResolveReference(u).Path
+	if rest, ok := strings.CutPrefix(at, x.BaseHref); ok && x.BaseHref != "" {
+		at = x.Prefix + rest // a proxy in front takes BaseHref for Prefix
+	}
+	return at, true
 }
 
 // localRefs returns the names in the build that the page loads as code.
@@ -77,8 +100,16 @@ func (x *indexer) localRefs(p page, srcs map[string]*source) []string {
 	return names
 }
 
+// isRelative tells whether a reference depends on the page's own URL.
+func isRelative(ref string) bool {
+	u, err := url.Parse(ref)
+	return err == nil && u.Scheme == "" && u.Host == "" && u.Path != "" && u.Path[0] != '/'
+}
+
 // check finds what does not fit together in the build.
 func (x *indexer) check(p page, srcs map[string]*source) {
+	x.checkBase(p)
+	x.checkServiceWorker(srcs)
 	for _, r := range p.refs {
 		at, local := x.resolve(p, r.url)
 		if !local || x.excluded(at) || x.out.files[at] != nil || at == "" || strings.HasPrefix(r.url, "data:") {
@@ -108,4 +139,42 @@ func hiddenFromEmbed(name string) bool {
 		}
 	}
 	return false
+}
+
+// checkBase warns of the white page behind a deep link.
+func (x *indexer) checkBase(p page) {
+	if p.baseStart < 0 {
+		for _, r := range p.refs {
+			if r.kind.essential() && isRelative(r.url) {
+				x.warn(x.Index, r.url, "is relative and the page has no <base>: a deep link like %sa/b loads it from %sa/ and is a white page; set BaseHref", x.Prefix, x.Prefix)
+				break
+			}
+		}
+	}
+	if p.jsURLs {
+		x.warn(x.Index, "", "has a javascript: URL, which no hash in a Content-Security-Policy can allow")
+	}
+}
+
+// checkServiceWorker compares Angular's list of hashes with the page as it is
+// served: its worker refuses a page that is not the listed one, and goes on
+// without updates.
+func (x *indexer) checkServiceWorker(srcs map[string]*source) {
+	s, page := srcs["ngsw.json"], srcs[x.Index]
+	if s == nil || page == nil || !page.made {
+		return
+	}
+	var list struct {
+		HashTable map[string]string `json:"hashTable"`
+	}
+	if json.Unmarshal([]byte(s.text()), &list) != nil {
+		x.warn("ngsw.json", "", "is no JSON")
+		return
+	}
+	sum := sha1.Sum(page.body)
+	for name, hash := range list.HashTable {
+		if strings.HasSuffix(name, "/"+x.Index) && hash != hex.EncodeToString(sum[:]) {
+			x.warn("ngsw.json", name, "Inject or BaseHref changes the page, so that Angular's service worker finds another hash than it lists and stops updating; leave out the one or the other, or serve the configuration as a file")
+		}
+	}
 }

@@ -87,6 +87,16 @@ type Config struct {
 	// link without it. Default "": the page stays as it is.
 	BaseHref string
 
+	// Versioned serves a Flutter build, whose file names carry no hash, under a
+	// path with the hash of the whole build: its files become immutable, and a
+	// deploy atomic, because no page mixes files of two builds. Nothing is built
+	// again: flutter_bootstrap.js is told the path when it is served. It also
+	// leaves out Flutter's own service worker, whose cache would bring the mixing
+	// back; heal clients that have it with KillWorkers. Set it for every Flutter
+	// build. New refuses a build that it cannot patch (Flutter before 3.22), and
+	// any that is not Flutter's: other bundlers name files by their content.
+	Versioned bool
+
 	// Previous holds older builds whose immutable files stay reachable, newest
 	// first: a page loaded before a deploy asks for its own chunks after it, and
 	// without them is a white page at the next click. See "Deploys" in the

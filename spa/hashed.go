@@ -21,28 +21,16 @@ type hashing struct {
 // Next.js, by build), and are served as immutable by the frameworks' own servers.
 var bundlerDirs = []string{"_app/immutable/", "_next/static/"}
 
-// detectHashing looks at the names of a build, sorted, and at those of them
-// that its index page loads as scripts and styles.
-func detectHashing(has func(name string) bool, loaded []string) hashing {
-	h := hashing{dirs: map[string]bool{}}
-	if isFlutter(has) {
-		h.none = true
-		return h
-	}
+// detectHashing learns from the names that the index page of a build loads as
+// scripts and styles.
+func detectHashing(flutter bool, loaded []string) hashing {
+	h := hashing{none: flutter, dirs: map[string]bool{"_nuxt": true, "_astro": true}}
 	for _, name := range loaded {
 		if tok, _ := hashToken(name); tok != "" && isHash(tok, true) {
 			h.dirs[path.Dir(name)] = true
 		}
 	}
-	for _, dir := range []string{"_nuxt", "_astro"} {
-		h.dirs[dir] = true
-	}
 	return h
-}
-
-// isFlutter tells a Flutter build by the files that no other has.
-func isFlutter(has func(string) bool) bool {
-	return has("flutter_bootstrap.js") || has("flutter.js") || has("main.dart.js")
 }
 
 // trusted tells whether a bundler writes into the name's directory. CRA puts
@@ -90,6 +78,7 @@ func (h hashing) hashed(name string) bool {
 // hashToken returns the part of a file name that may be a hash:
 //
 //	index-BxYz12_-.js          Vite, Rollup 4, Astro: 8 of base64url
+//	chunk-kZQxfSQe2.js         Rolldown, Angular from 21: the same and a number
 //	main-5INURTSO.js           Angular, esbuild: 8 of base32
 //	main.8d3a0e2f.chunk.css    CRA, webpack, Parcel, Angular to 16: hex
 //	0a1b2c3d4e5f6a7b.css       Next.js, Nuxt: nothing but the hash (whole)
@@ -113,6 +102,10 @@ func hashToken(name string) (tok string, whole bool) {
 	// base64url itself has - and _, so the token is measured from the end.
 	if n := len(stem) - 8; n == 0 || n > 1 && isSeparator(stem[n-1]) && isBase64URL(stem[n:]) {
 		return stem[n:], n == 0
+	}
+	// Rollup and Rolldown number names that would differ in case alone.
+	if n := len(stem) - 9; n > 1 && isSeparator(stem[n-1]) && '2' <= stem[n+8] && stem[n+8] <= '9' && isBase64URL(stem[n:]) {
+		return stem[n:], false
 	}
 	tok = afterSeparator(stem)
 	switch len(tok) {
@@ -158,6 +151,9 @@ func isUUID(s string) bool {
 // directory where a bundler writes it is one unless it reads like words, dates
 // or sizes; elsewhere it must show digits among letters as well.
 func isHash(tok string, trusted bool) bool {
+	if len(tok) == 9 {
+		return trusted && isHash(tok[:8], trusted)
+	}
 	digits, letters := 0, 0
 	for i := range len(tok) {
 		switch c := tok[i]; {

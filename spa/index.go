@@ -39,6 +39,7 @@ const (
 type build struct {
 	files    map[string]*file
 	index    *file
+	needs    Needs
 	warnings []*BuildError
 }
 
@@ -75,24 +76,25 @@ type source struct {
 // indexer makes a build.
 type indexer struct {
 	*options
-	budget int64 // bytes that may still be held
-	out    *build
-	errs   []error
+	budget  int64         // bytes that may still be held
+	flutter *flutterBuild // nil for other builds
+	out     *build
+	errs    []error
 }
 
 // newBuild indexes FS and Previous. The errors are what makes the app fail.
 func newBuild(o *options) (*build, []error) {
 	x := &indexer{options: o, budget: o.MaxMemory, out: &build{files: map[string]*file{}}}
 	srcs := x.walk(o.FS)
+	x.flutter = x.readFlutter(srcs)
 	p := x.page(srcs)
-	has := func(name string) bool { return srcs[name] != nil }
-	naming := detectHashing(has, x.localRefs(p, srcs))
-	x.addAll(srcs, naming)
+	x.addAll(srcs, detectHashing(x.flutter != nil, x.localRefs(p, srcs)))
 	x.check(p, srcs)
-	x.addWorkers()
+	x.out.needs = x.findNeeds(p, srcs)
 	for _, fsys := range o.Previous {
 		x.addPrevious(fsys)
 	}
+	x.addWorkers()
 	if o.Prefix != "/" {
 		x.redirect(strings.TrimSuffix(o.Prefix, "/"))
 	}
@@ -223,12 +225,17 @@ func (s *source) open() (fs.File, error) {
 // addAll puts every file of the current build into the index: the page first,
 // then from small to large, so that MaxMemory holds as many as it can.
 func (x *indexer) addAll(srcs map[string]*source, naming hashing) {
+	files := map[string]*file{}
 	for _, s := range x.bySize(srcs) {
 		f := x.newFile(s, srcs)
 		if s.name != x.Index && (naming.hashed(s.name) || x.immutable(s.name)) && !x.Dev {
 			f.cache = cacheForever
 		}
 		x.register(s.name, f)
+		files[s.name] = f
+	}
+	if x.flutter != nil && x.Versioned {
+		x.addVersioned(x.flutter.dir, files)
 	}
 }
 
@@ -411,13 +418,21 @@ func (x *indexer) addPrevious(fsys fs.FS) {
 	} else {
 		x.fail("", "", "a build in Previous has no %s: is it the root of a build?", x.Index)
 	}
-	naming := detectHashing(func(name string) bool { return srcs[name] != nil }, x.localRefs(p, srcs))
+	flutter := isFlutter(srcs)
+	naming, files := detectHashing(flutter, x.localRefs(p, srcs)), map[string]*file{}
 	for _, s := range x.bySize(srcs) {
-		if x.out.files[x.Prefix+s.name] != nil || s.name == x.Index || !naming.hashed(s.name) && !x.immutable(s.name) {
+		keep := naming.hashed(s.name) || x.immutable(s.name)
+		if s.name == x.Index || !keep && !(flutter && x.Versioned) {
 			continue
 		}
 		f := x.newFile(s, srcs)
-		f.cache = cacheForever
-		x.out.files[x.Prefix+s.name] = f
+		files[s.name] = f
+		if at := x.Prefix + s.name; keep && x.out.files[at] == nil && !x.Dev {
+			f.cache = cacheForever
+			x.out.files[at] = f
+		}
+	}
+	if flutter && x.Versioned {
+		x.addVersioned(buildDir(srcs), files)
 	}
 }

@@ -54,7 +54,7 @@ func isNavigation(r *http.Request) bool {
 // its last segment has the extension of a file: such a file is missing.
 // Routes with dots (/users/john.doe, /releases/1.2.3) are routes.
 func (o *options) isRoute(rel string) bool {
-	if len(rel) > maxPath || !utf8.ValidString(rel) {
+	if len(rel) > maxPath || !utf8.ValidString(rel) || o.Versioned && strings.HasPrefix(rel, versionedDir) {
 		return false
 	}
 	segment := 0 // start of the current one
