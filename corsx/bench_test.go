@@ -98,6 +98,11 @@ func TestAllocations(t *testing.T) {
 	if n := decide(build(t, enforced), request("GET", "Origin", attacker)); n != 0 {
 		t.Errorf("under Enforce Decide allocates %d times", n)
 	}
+	for _, o := range []string{attacker, "http://localhost:65536", "http://localhost:x", "http://localhost.example"} {
+		if n := decide(build(t, corsx.Config{AllowLoopback: true, Enforce: true}), request("GET", "Origin", o)); n != 0 {
+			t.Errorf("with AllowLoopback Decide allocates %d times for %s", n, o)
+		}
+	}
 	if n := decide(build(t, subdomains), request("GET", "Origin", attacker)); n != 0 {
 		t.Errorf("with Subdomains Decide allocates %d times", n)
 	}

@@ -40,7 +40,8 @@ type Config struct {
 	// Methods lists the methods callers may use beyond GET, HEAD and POST, which
 	// a browser sends without asking and no server can forbid through CORS;
 	// naming these three changes nothing. Methods are case-sensitive: "PATCH".
-	// CONNECT, TRACE and TRACK, which no browser sends, are errors.
+	// CONNECT, TRACE and TRACK, which no browser sends, are errors. The list is for
+	// preflights; what follows one is not judged by its method again.
 	Methods []string
 
 	// RequestHeaders lists the request headers callers may set beyond what a
@@ -198,6 +199,8 @@ func checkNames(bad *mistakes.List, field string, names []string, forbidden func
 			bad.Add(index(field, i), n, "there is no wildcard: name each header, like \"Authorization\"")
 		case !headervalue.IsToken(n):
 			bad.Add(index(field, i), n, "is not a header name (letters, digits and hyphens; one name per element)")
+		case len(n) > maxNameLen:
+			bad.Add(index(field, i), n, "is longer than a header name should be (%d bytes)", maxNameLen)
 		case why != "":
 			bad.Add(index(field, i), n, why)
 		default:

@@ -93,12 +93,12 @@ func TestOriginsMustBeSpelledAsABrowserDoes(t *testing.T) {
 
 func TestSubdomainsAreRefusedWhereNamesBelowBelongToOthers(t *testing.T) {
 	for pattern, why := range map[string]string{
-		"https://*.com":                             "is a public suffix",
+		"https://*.com":                             "is a top-level domain",
 		"https://*.co.uk":                           "is a public suffix",
 		"https://*.github.io":                       "is a public suffix",
 		"https://*.vercel.app":                      "is a public suffix",
 		"https://*.up.railway.app":                  "is a public suffix",
-		"https://*.internal":                        "is a public suffix",
+		"https://*.internal":                        "is a top-level domain",
 		"https://*.railway.app":                     "is shared",
 		"https://*.run.app":                         "is shared",
 		"https://*.europe-west1.run.app":            "is a public suffix",

@@ -57,6 +57,9 @@ var forbidden = problem.New(http.StatusForbidden, "", "Cross-origin request refu
 // alone: where it sets Access-Control-Allow-Origin itself, its own value is
 // what browsers see, and where it adds one, they see two and refuse the answer.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("corsx: Handler: next is nil; for the default mux pass http.DefaultServeMux")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := m.policy.Load()
 		origin := r.Header["Origin"]

@@ -571,3 +571,56 @@ func TestTheSuiteOfAllMiddleware(t *testing.T) {
 		})
 	}
 }
+
+func TestANilHandlerIsAMistakeOfTheProgram(t *testing.T) {
+	m := build(t, corsx.Config{})
+	assert.PanicsWithValue(t, "corsx: Handler: next is nil; for the default mux pass http.DefaultServeMux", func() { m.Handler(nil) })
+}
+
+// What Subdomains has allowed is remembered; the memory must neither mix names
+// up nor outlive the Config.
+func TestTheMemoryOfSubdomainsIsExact(t *testing.T) {
+	m := build(t, corsx.Config{Subdomains: []string{"https://*.example.com"}})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 2000 { // many more than are remembered
+				name := fmt.Sprintf("https://t%d-%d.example.", g%2, i)
+				if d := m.Decide(request("GET", "Origin", name+"com")); d.Reason != corsx.Allowed || d.Origin != name+"com" {
+					t.Errorf("%+v", d)
+				}
+				if d := m.Decide(request("GET", "Origin", name+"net")); d.Reason != corsx.OriginDenied {
+					t.Errorf("%+v", d)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, m.Reconfigure(corsx.Config{Subdomains: []string{"https://*.example.net"}}))
+	assert.Equal(t, corsx.OriginDenied, m.Decide(request("GET", "Origin", "https://t0-1999.example.com")).Reason)
+}
+
+func TestOnHTTP2TheSameHolds(t *testing.T) {
+	srv := httptest.NewUnstartedServer(build(t, usual()).Handler(teapot))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	ask := func(r *http.Request) *http.Response {
+		t.Helper()
+		to := httptest.NewRequest(r.Method, srv.URL, nil)
+		to.RequestURI, to.Header = "", r.Header
+		resp, err := srv.Client().Do(to)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, 2, resp.ProtoMajor)
+		return resp
+	}
+	assert.True(t, sharedWith(ask(request("GET", "Origin", app)), app, true))
+	for _, pairs := range [][]string{{"Origin", app, "Origin", app}, {"Origin", app + "," + app}, {"Origin", attacker}, {"Origin", ""}} {
+		resp := ask(request("GET", pairs...))
+		assert.Equal(t, []string{"Origin"}, resp.Header["Vary"])
+		assert.NotContains(t, resp.Header, "Access-Control-Allow-Origin")
+	}
+	assert.True(t, mayBeSent(ask(preflight(app, "PUT", "Authorization", "content-type")), app, "PUT", []string{"authorization", "content-type"}, true))
+	assert.Equal(t, 403, ask(preflight(app, "PUT", "authorization", "x-other")).StatusCode)
+}

@@ -63,7 +63,7 @@
 //
 // What an answer holds is decided by github.com/rs/cors. It is asked by New,
 // about made-up requests, once for each kind of answer; a request gets a fresh
-// copy with its origin put in. So no byte of a client reaches rs/cors, and the
+// copy with its origin put in, after everything has been checked. So no byte of a client reaches rs/cors, and the
 // slices that it shares between answers reach no handler. Who gets which answer
 // is decided here.
 //
@@ -96,8 +96,8 @@
 //	                                Vary: Origin, nothing else
 //	500 of a handler: no CORS headers, "Failed to fetch"
 //	                                the headers are on it
-//	every OPTIONS with Origin and Access-Control-Request-Method, no Vary on requests without Origin
-//	                                Vary on both
+//	requests without Origin have no Vary
+//	                                Vary: Origin, so that a cache cannot mix them up
 //
 // References: the Fetch standard (https://fetch.spec.whatwg.org/), "HTTP-network
 // fetch" and "CORS protocol"; RFC 6454 (origins); RFC 9110, sections 9.3.7

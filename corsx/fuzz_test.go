@@ -63,7 +63,9 @@ func FuzzOrigin(f *testing.F) {
 		if (d.Reason == corsx.Allowed) != want {
 			t.Fatalf("%q: decided %+v, want allowed %v", value, d, want)
 		}
-		if strings.ContainsFunc(d.Origin, func(c rune) bool { return c <= ' ' || c > '~' || 'A' <= c && c <= 'Z' || strings.ContainsRune("/\\@,;\"'<>%", c) && c != '/' }) {
+		if strings.ContainsFunc(d.Origin, func(c rune) bool {
+			return c <= ' ' || c > '~' || 'A' <= c && c <= 'Z' || strings.ContainsRune("/\\@,;\"'<>%", c) && c != '/'
+		}) {
 			t.Fatalf("%q: Decision.Origin is not safe to log: %q", value, d.Origin)
 		}
 		pre := serve(quiet, preflight(value, "GET"))
@@ -117,10 +119,22 @@ func isPort(value, port string) bool {
 // under 1 KiB, and a refusal says nothing.
 func FuzzPreflight(f *testing.F) {
 	for _, c := range [][3]string{
-		{app, "PUT", "authorization"}, {app, "PUT", "authorization,content-type"}, {app, "PUT", "Content-Type , AUTHORIZATION\n"},
-		{app, "put", ""}, {app, "OPTIONS", ""}, {app, "", ""}, {app, "GET", "x-other"}, {attacker, "GET", ""}, {"null", "GET", "*"},
-		{app, "DELETE", ",,,"}, {app, "DELETE", " , authorization"}, {app, "DELETE", "authorization\ncontent-type"}, {app, "DELETE", "\vauthorization"},
-		{app, "PUT\n", "authorization;content-type"}, {app, "PUT,DELETE", strings.Repeat(",", 129)}, {app, "GET", strings.Repeat("authorization,", 140)},
+		{app, "PUT", "authorization"},
+		{app, "PUT", "authorization,content-type"},
+		{app, "PUT", "Content-Type , AUTHORIZATION\n"},
+		{app, "put", ""},
+		{app, "OPTIONS", ""},
+		{app, "", ""},
+		{app, "GET", "x-other"},
+		{attacker, "GET", ""},
+		{"null", "GET", "*"},
+		{app, "DELETE", ",,,"},
+		{app, "DELETE", " , authorization"},
+		{app, "DELETE", "authorization\ncontent-type"},
+		{app, "DELETE", "\vauthorization"},
+		{app, "PUT\n", "authorization;content-type"},
+		{app, "PUT,DELETE", strings.Repeat(",", 129)},
+		{app, "GET", strings.Repeat("authorization,", 140)},
 	} {
 		f.Add(c[0], c[1], c[2])
 	}

@@ -60,6 +60,7 @@ func whyNoResponseHeader(lower string) string {
 // New accepts fit into less than maxPreflight bytes.
 const (
 	maxNamesBytes = 2 * maxPreflight
+	maxNameLen    = 128 // of one name in the Config
 	maxNames      = 128 // elements, empty ones (RFC 9110, section 5.6.1.2) included
 )
 
@@ -93,8 +94,8 @@ func (s *nameSet) containsFold(name string) bool {
 	if s.contains(name) {
 		return true
 	}
-	var lower [64]byte // for the rare client that is no browser
-	if len(name) > min(s.longest, len(lower)) {
+	var lower [maxNameLen]byte // for the rare client that is no browser
+	if len(name) > s.longest {
 		return false
 	}
 	for i := range len(name) {

@@ -172,3 +172,28 @@ func TestAnAllowedAnswerIsWhatRSCorsAnswers(t *testing.T) {
 		}
 	}
 }
+
+// rs/cors is asked about every name that New accepts, odd ones too; were it to
+// refuse one, the answers would lack their headers.
+func TestWhateverNewAcceptsABrowserMaySend(t *testing.T) {
+	long := strings.Repeat("x", 128)
+	cfg := corsx.Config{
+		Origins:        []string{app},
+		Methods:        []string{"PATCH", "OPTIONS", "QUERY", "VERSION-CONTROL", "M-SEARCH", "!#$%&'*+-.^_`|~"},
+		RequestHeaders: []string{"X_Odd~Name", "!#$%&'*+-.^_`|~", "9", long, "Range", "ACCEPT"},
+	}
+	h := build(t, cfg).Handler(teapot)
+	for _, method := range cfg.Methods {
+		var lower []string
+		for _, n := range cfg.RequestHeaders {
+			lower = append(lower, strings.ToLower(n))
+		}
+		agree(t, cfg, h, app, method, lower, false)
+	}
+	for _, name := range cfg.RequestHeaders { // any case, not only a browser's
+		assert.Equal(t, 204, serve(h, preflight(app, "GET", strings.ToUpper(name))).StatusCode, name)
+	}
+	assert.Equal(t, 403, serve(h, preflight(app, "GET", long+"x")).StatusCode)
+	_, err := corsx.New(corsx.Config{RequestHeaders: []string{long + "x"}})
+	assert.ErrorContains(t, err, "is longer than a header name should be (128 bytes)")
+}
