@@ -47,10 +47,10 @@ func escapeQuery(q string) string {
 	return b.String()
 }
 
-// redirect answers 308, which keeps method and body (RFC 9110, section 15.4.9).
+// writeRedirect answers 308, which keeps method and body (RFC 9110, section 15.4.9).
 // Browsers keep a 308 without a lifetime for as long as they like, and with it
 // a mistake in the Config: an hour is enough.
-func redirect(w http.ResponseWriter, location string) {
+func writeRedirect(w http.ResponseWriter, location string) {
 	h := w.Header()
 	problem.DropEntity(h)
 	v := []string{location, "0", "max-age=3600"} // one fresh array for all three

@@ -14,6 +14,10 @@ type table struct {
 	all   bool // the list is "*"
 	names map[string]*rule
 	nets  map[netip.Prefix]*rule
+	// The lengths of the names that have a rule for themselves, and of those that
+	// have one for what is below: most lookups that would find nothing are not
+	// made.
+	self, below [256]bool
 	// The lengths of the prefixes in nets: one lookup for each of these, however
 	// many prefixes there are.
 	bits4, bits6 []int
@@ -50,46 +54,51 @@ func (p *ports) has(a *hostport.Authority) bool {
 // port. That is what nearly every request carries, and a name in the table is
 // known to be well-formed: no need to parse it again.
 func (t *table) listed(s string) bool {
+	if len(s) >= len(t.self) || !t.self[len(s)] {
+		return false
+	}
 	r := t.names[s]
 	return r != nil && r.self.any && r.alias == nil
 }
 
 // match tells whether the list holds a, and where its host redirects to.
 func (t *table) match(a *hostport.Authority) (alias *Host, ok bool) {
-	if a.Addr.IsValid() {
+	switch {
+	case a.Addr.IsValid():
 		return t.matchAddr(a)
-	}
-	// A map lookup with string(bytes) does not allocate; the copy makes the
-	// lower case possible without.
-	var buf [253]byte
-	name := buf[:copy(buf[:], a.Name)]
-	if a.Upper {
+	case a.Upper:
+		var buf [253]byte // a copy in lower case that stays on the stack
+		name := buf[:copy(buf[:], a.Name)]
 		for i, c := range name {
 			if 'A' <= c && c <= 'Z' {
 				name[i] = c | 0x20
 			}
 		}
+		return matchName(t, name, a)
 	}
-	if r := t.names[string(name)]; r != nil {
-		alias, ok = r.alias, r.self.has(a)
+	return matchName(t, a.Name, a)
+}
+
+// matchName looks up the name and then every parent of it: at most 126 of them,
+// since a name has no more than 253 octets. A lookup with string(bytes) does
+// not allocate.
+func matchName[T string | []byte](t *table, name T, a *hostport.Authority) (alias *Host, ok bool) {
+	if t.self[len(name)] {
+		if r := t.names[string(name)]; r != nil {
+			alias, ok = r.alias, r.self.has(a)
+		}
 	}
 	if ok || a.Underscore { // an underscore only where it is listed exactly
 		return alias, ok
 	}
-	return alias, t.all || t.matchBelow(name, a)
-}
-
-// matchBelow looks up every parent of the name: at most 126 of them, since a
-// name has no more than 253 octets.
-func (t *table) matchBelow(name []byte, a *hostport.Authority) bool {
-	for i, c := range name {
-		if c == '.' {
+	for i := range len(name) {
+		if name[i] == '.' && t.below[len(name)-i-1] {
 			if r := t.names[string(name[i+1:])]; r != nil && r.below.has(a) {
-				return true
+				return alias, true
 			}
 		}
 	}
-	return false
+	return alias, t.all
 }
 
 func (t *table) matchAddr(a *hostport.Authority) (alias *Host, ok bool) {
@@ -141,6 +150,7 @@ func (t *table) exact(h Host) *rule {
 	if h.Addr.IsValid() {
 		return t.net(netip.PrefixFrom(h.Addr, h.Addr.BitLen()))
 	}
+	t.self[len(h.Name)] = true
 	return t.name(h.Name)
 }
 
@@ -168,6 +178,7 @@ func (t *table) add(s string) (mistake string) {
 		return "would accept a whole top-level domain; list the domains that are yours"
 	}
 	t.name(h.Name).below.add(h)
+	t.below[len(h.Name)] = true
 	return ""
 }
 

@@ -69,16 +69,15 @@ func (m *Middleware) setHosts(bad *mistakes.List, hosts []string) error {
 // unchanged, except where Config.Host is set.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := m.judge(r)
-		switch {
-		case v.reason != "":
-			m.refuse(w, r, v.reason)
-		case v.location != "":
-			redirect(w, v.location)
-		case v.rewrite:
-			serveAs(next, w, r, v.host)
-		default:
+		switch do, what := m.judge(r); do {
+		case pass:
 			next.ServeHTTP(w, r)
+		case passAs:
+			serveAs(next, w, r, what)
+		case redirect:
+			writeRedirect(w, what)
+		case reject:
+			m.reject(w, r, Reason(what))
 		}
 	})
 }
@@ -87,8 +86,8 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 // a *RejectError with the reason. A request that would be redirected is not
 // rejected.
 func (m *Middleware) Check(r *http.Request) error {
-	if reason := m.judge(r).reason; reason != "" {
-		return &RejectError{Reason: reason}
+	if do, reason := m.judge(r); do == reject {
+		return &RejectError{Reason: Reason(reason)}
 	}
 	return nil
 }
@@ -97,52 +96,53 @@ func (m *Middleware) Check(r *http.Request) error {
 // well-formed, and in Hosts, an alias in Redirects, or let in by Allow (which
 // is given context.Background). It is for hosts that are no request's own: the
 // links of a mail, the target of a webhook.
-func (m *Middleware) Allowed(hostport string) bool {
-	a, ok := parse(hostport)
-	if !ok {
+func (m *Middleware) Allowed(host string) bool {
+	var a hostport.Authority
+	if a.Parse(host) != nil {
 		return false
 	}
 	alias, ok := m.table.Load().match(&a)
 	return ok || alias != nil || m.ask(context.Background(), &a)
 }
 
-// A verdict is what is to be done with a request. The zero value lets it
-// through as it is.
-type verdict struct {
-	reason   Reason // refuse it
-	location string // redirect it
-	rewrite  bool   // let it through with this host
-	host     string
-}
+// A verdict is what is to be done with a request.
+type verdict uint8
 
-// judge goes from cheap to dear: the bytes of the list first, then the parsed
+const (
+	pass     verdict = iota // as it is
+	passAs                  // with this host
+	redirect                // to this location
+	reject                  // for this reason
+)
+
+// judge goes from cheap to dear: first the bytes of the list, then the parsed
 // host, last what the application is asked.
-func (m *Middleware) judge(r *http.Request) verdict {
+func (m *Middleware) judge(r *http.Request) (do verdict, what string) {
 	t := m.table.Load()
 	host := r.Host
 	if m.host != nil {
 		host = m.host(r)
 	} else if !m.redirectHTTPS && hasOneHost(r) && t.listed(host) {
-		return verdict{}
+		return pass, ""
 	}
 	if reason := agree(r); reason != "" {
-		return verdict{reason: reason}
+		return reject, string(reason)
 	}
 	if host == "" {
 		if !r.ProtoAtLeast(1, 1) && m.exempt.covers(r) {
-			return verdict{}
+			return pass, ""
 		}
-		return verdict{reason: Missing}
+		return reject, string(Missing)
 	}
-	a, ok := parse(host)
-	if !ok {
-		return verdict{reason: Malformed}
+	var a hostport.Authority
+	if a.Parse(host) != nil {
+		return reject, string(Malformed)
 	}
 	return m.decide(t, r, &a)
 }
 
 // decide judges a well-formed host.
-func (m *Middleware) decide(t *table, r *http.Request, a *hostport.Authority) verdict {
+func (m *Middleware) decide(t *table, r *http.Request, a *hostport.Authority) (do verdict, what string) {
 	alias, ok := t.match(a)
 	upgrade := m.redirectHTTPS && !m.https(r)
 	if r.Method == http.MethodConnect {
@@ -151,16 +151,16 @@ func (m *Middleware) decide(t *table, r *http.Request, a *hostport.Authority) ve
 	switch {
 	case ok && alias == nil && !upgrade, m.exempt.covers(r):
 	case alias != nil:
-		return verdict{location: m.location(r, *alias, a)}
+		return redirect, m.location(r, *alias, a)
 	case !ok && !m.ask(r.Context(), a):
-		return verdict{reason: NotAllowed}
+		return reject, string(NotAllowed)
 	case upgrade:
-		return verdict{location: m.location(r, normalise(*a), a)}
+		return redirect, m.location(r, normalise(*a), a)
 	}
 	if m.host == nil {
-		return verdict{}
+		return pass, ""
 	}
-	return verdict{rewrite: true, host: normalise(*a).String()}
+	return passAs, normalise(*a).String()
 }
 
 // ask asks Config.Allow.
@@ -173,7 +173,7 @@ func (m *Middleware) ask(ctx context.Context, a *hostport.Authority) bool {
 var answer = problem.New(http.StatusBadRequest, "", http.StatusText(http.StatusBadRequest),
 	"The host of the request is missing, malformed or not served here.", nil)
 
-func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
+func (m *Middleware) reject(w http.ResponseWriter, r *http.Request, reason Reason) {
 	if m.onReject != nil {
 		m.onReject(w, r, &RejectError{Reason: reason})
 		return
