@@ -68,11 +68,13 @@ func New(c Config) (*Middleware, error) {
 	m.calls.New = func() any { return new(call) }
 	comp := compiler{bad: bad, replicas: int64(max(1, min(c.Replicas, 1<<20))), policies: make(map[string]string)}
 	for i, in := range c.Rules {
-		r := comp.rule(fmt.Sprintf("Rules[%d]", i), in)
-		m.rules = append(m.rules, r)
+		at := fmt.Sprintf("Rules[%d]", i)
 		if m.byName[in.Name] != nil && in.Name != "" {
-			bad.Add(fmt.Sprintf("Rules[%d].Name", i), in.Name, "is the name of an earlier rule; each needs its own")
+			bad.Add(at+".Name", in.Name, "is the name of an earlier rule; each needs its own")
+			comp.policies = make(map[string]string) // one complaint is enough
 		}
+		r := comp.rule(at, in)
+		m.rules = append(m.rules, r)
 		m.byName[in.Name] = r
 	}
 	if m.clientIP == nil {
@@ -296,6 +298,7 @@ func (m *Middleware) take(c *call) {
 	}
 	if ctx.Err() != nil { // the client left: no outage, and nothing to serve
 		c.denied, c.err = true, ctx.Err()
+		c.clearBuckets()
 		return
 	}
 	m.takeLocal(ctx, c, err)

@@ -126,12 +126,13 @@ func newSet(limits []*limit, lease *limit) limitSet {
 }
 
 func (c *compiler) tierFields(at string, in Rule) {
-	switch {
-	case in.Tiers != nil && in.Tier == nil:
+	if in.Tiers != nil && in.Tier == nil {
 		c.bad.Add(at+".Tier", "", "is missing; without it no request has a tier")
-	case in.Tiers == nil && in.Tier != nil:
+	}
+	if in.Tiers == nil && in.Tier != nil {
 		c.bad.Add(at+".Tiers", "", "is missing; Tier has nothing to choose from")
-	case in.Tiers != nil && len(in.Limits) == 0:
+	}
+	if in.Tiers != nil && len(in.Limits) == 0 {
 		c.bad.Add(at+".Limits", "", "is missing; it holds for requests whose tier is unknown")
 	}
 }
