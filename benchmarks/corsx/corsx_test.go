@@ -1,7 +1,9 @@
 // Package corsxbench measures corsx beside github.com/rs/cors and
 // github.com/jub0bs/cors, the bare handler beside each:
 //
-//	go test ./corsx -bench . -benchmem -benchtime 200ms -count 5
+//	go test ./corsx -bench . -benchmem -benchtime 10ms -count 40
+//
+// Compare the fastest of the runs: on a busy machine the others measure it.
 //
 // Every implementation gets the same Config: the named number of https origins,
 // PUT, PATCH and DELETE, two request headers, one exposed header, credentials, a
@@ -74,17 +76,21 @@ func implementations(b *testing.B, origins, subdomains []string) map[string]midd
 
 var order = []string{"bare", "rs", "jub0bs", "corsx"}
 
-func run(b *testing.B, origins, subdomains []string, header http.Header, method string) {
+func run(b *testing.B, origins, subdomains []string, header http.Header, method string, set ...string) {
 	all := implementations(b, origins, subdomains)
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	for _, name := range order {
 		h := all[name](next)
 		b.Run(name, func(b *testing.B) {
-			w := &response{header: make(http.Header, 8)}
+			w := &response{header: make(http.Header, 8+len(set))}
 			r := &http.Request{Method: method, Header: header, Host: "api.example.com"}
+			value := []string{"set by a layer outside"}
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(w.header)
+				for _, name := range set {
+					w.header[name] = value
+				}
 				h.ServeHTTP(w, r)
 			}
 		})
@@ -155,5 +161,24 @@ func BenchmarkHostile(b *testing.B) {
 	})
 	b.Run("many labels", func(b *testing.B) {
 		run(b, nil, []string{"https://*.example.com"}, actual("https://"+strings.Repeat("a.", 110)+"example.org"), "GET")
+	})
+}
+
+// BenchmarkStack has a layer outside that has set twelve headers, as secheaders
+// does; bare is what setting them costs.
+func BenchmarkStack(b *testing.B) {
+	list := origins(1)
+	set := make([]string, 12)
+	for i := range set {
+		set[i] = fmt.Sprintf("X-Security-Header-%d", i)
+	}
+	b.Run("no origin", func(b *testing.B) { run(b, list, nil, actual(), "GET", set...) })
+	b.Run("actual allowed", func(b *testing.B) { run(b, list, nil, actual(list[0]), "GET", set...) })
+	b.Run("actual denied", func(b *testing.B) { run(b, list, nil, actual(denied), "GET", set...) })
+	b.Run("preflight allowed", func(b *testing.B) {
+		run(b, list, nil, preflight("PUT", "authorization,content-type", list[0]), "OPTIONS", set...)
+	})
+	b.Run("preflight denied", func(b *testing.B) {
+		run(b, list, nil, preflight("PUT", "authorization,content-type", denied), "OPTIONS", set...)
 	})
 }
