@@ -261,7 +261,7 @@ func TestAnUnknownPlatformIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 		var ce *gatehouse.ConfigError
 		require.True(t, errors.As(err, &ce))
 		assert.Equal(t, "Platform", ce.Field)
-		for _, known := range strings.Fields("none railway render fly heroku cloudrun alb cloudflare") {
+		for known := range strings.FieldsSeq("none railway render fly heroku cloudrun alb cloudflare") {
 			assert.Contains(t, ce.Reason, `"`+known+`"`)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/gatehouse-go/gatehouse/internal/hostport"
 )
 
-// A Resolver tells who the client of a request is. Make it with [New]. It is
-// immutable and safe for concurrent use; its methods read the request and change
+// A Resolver tells who the client of a request is. Make it with [New]; the zero
+// Resolver trusts nobody. It is immutable and safe for concurrent use; its methods read the request and change
 // nothing. They work on the request as the server received it: call them before a
 // middleware that rewrites RemoteAddr or the headers.
 type Resolver struct {

@@ -288,6 +288,15 @@ func TestQuotedStringsDoNotReachAcrossLines(t *testing.T) {
 	assert.Equal(t, ip("10.0.0.1"), v.ClientIP(r))
 }
 
+// What a proxy writes that copies the client's Host, a",for=198.51.100.1;e="b,
+// without a look into host="...". No reader can tell; the package comment warns, and
+// says that for= belongs last.
+func TestAProxyThatCopiesHostUncheckedLetsTheClientWriteElements(t *testing.T) {
+	v := resolver(t, std)
+	assert.Equal(t, ip(forged), v.ClientIP(request(proxy, fwd(`for=192.0.2.60;host="a",for=198.51.100.1;e="b"`)...)), "the attack")
+	assert.Equal(t, ip("10.0.0.1"), v.ClientIP(request(proxy, fwd(`host="a",for=198.51.100.1;e="b";for=192.0.2.60`)...)), "with for= last")
+}
+
 // Every header that any platform or proxy is known to use, forged all at once.
 func TestOnlyTheConfiguredHeadersAreRead(t *testing.T) {
 	forgery := func(r *http.Request, except ...string) {
@@ -490,4 +499,6 @@ func TestARequestWithoutAnythingIsNoPanic(t *testing.T) {
 		assert.False(t, v.HTTPS(r))
 		assert.Empty(t, v.Host(r))
 	}
+	var zero forwarded.Resolver
+	assert.Equal(t, ip("10.0.0.1"), zero.ClientIP(request(proxy, xff(client)...)), "the zero Resolver trusts nobody")
 }

@@ -17,7 +17,7 @@ import (
 
 // naiveXFF lists the elements of X-Forwarded-For, left to right.
 func naiveXFF(lines []string) (elements []string) {
-	for _, e := range strings.Split(strings.Join(lines, ","), ",") {
+	for e := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		elements = append(elements, strings.Trim(e, " \t"))
 	}
 	return elements

@@ -1,6 +1,7 @@
 package problem_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -13,9 +14,7 @@ import (
 
 func write(p *problem.Problem, method string, have http.Header) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
-	for name, v := range have {
-		rec.Header()[name] = v
-	}
+	maps.Copy(rec.Header(), have)
 	p.Write(rec, httptest.NewRequest(method, "http://attacker.example/<script>", nil))
 	return rec
 }
@@ -61,9 +60,7 @@ func TestHeadersOfTheAnswerThatIsNotSentGoAndTheOthersStay(t *testing.T) {
 		entity.Set(name, "of another answer")
 	}
 	kept := http.Header{"Vary": {"Origin"}, "Content-Security-Policy": {"default-src 'self'"}, "X-Correlation-Id": {"1"}, "Retry-After": {"2"}}
-	for name, v := range kept {
-		entity[name] = v
-	}
+	maps.Copy(entity, kept)
 	rec := write(problem.New(503, "", "Service Unavailable", "", nil), http.MethodGet, entity)
 	for name, v := range kept {
 		assert.Equal(t, v, rec.Header()[name])
