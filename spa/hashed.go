@@ -1,6 +1,7 @@
 package spa
 
 import (
+	"iter"
 	"path"
 	"strings"
 )
@@ -12,8 +13,8 @@ import (
 // the place where bundlers put the hash that no person would write.
 type hashing struct {
 	none bool // a Flutter build: main.dart.js, assets/...: no name is a hash
-	// dirs are the directories in which the index page names files with a hash:
-	// there a bundler writes, and a token may be read more leniently.
+	// dirs are the directories in which a bundler writes: there a token may be
+	// read more leniently.
 	dirs map[string]bool
 }
 
@@ -21,16 +22,34 @@ type hashing struct {
 // Next.js, by build), and are served as immutable by the frameworks' own servers.
 var bundlerDirs = []string{"_app/immutable/", "_next/static/"}
 
-// detectHashing learns from the names that the index page of a build loads as
-// scripts and styles.
-func detectHashing(flutter bool, loaded []string) hashing {
+// detectHashing learns where a bundler writes: where the index page loads scripts
+// and styles with a hash from, and where two scripts or styles show one by
+// themselves.
+func detectHashing(flutter bool, names iter.Seq[string], loaded []string) hashing {
 	h := hashing{none: flutter, dirs: map[string]bool{"_nuxt": true, "_astro": true}}
 	for _, name := range loaded {
-		if tok, _ := hashToken(name); tok != "" && isHash(tok, true) {
+		if tok, _ := hashToken(name); tok != "" && isHash(tok, code) {
 			h.dirs[path.Dir(name)] = true
 		}
 	}
+	shown := map[string]int{}
+	for name := range names {
+		if tok, whole := hashToken(name); tok != "" && !whole && isCode(name) && isHash(tok, stranger) {
+			dir := path.Dir(name)
+			if shown[dir]++; shown[dir] == 2 {
+				h.dirs[dir] = true
+			}
+		}
+	}
 	return h
+}
+
+func isCode(name string) bool {
+	switch path.Ext(name) {
+	case ".js", ".mjs", ".css":
+		return true
+	}
+	return false
 }
 
 // trusted tells whether a bundler writes into the name's directory. CRA puts
@@ -55,6 +74,25 @@ func (h hashing) trusted(name string) bool {
 	return false
 }
 
+// trust is how a name in a place is read.
+type trust int
+
+const (
+	stranger trust = iota // in no bundler's directory: a token must show itself
+	media                 // in one, where people put images of their own too
+	code                  // in one, and a script or a style sheet
+)
+
+func (h hashing) trust(name string) trust {
+	if !h.trusted(name) {
+		return stranger
+	}
+	if isCode(name) {
+		return code
+	}
+	return media
+}
+
 // hashed tells whether the name is proven to carry a hash of the content.
 func (h hashing) hashed(name string) bool {
 	if h.none {
@@ -69,10 +107,10 @@ func (h hashing) hashed(name string) bool {
 	if tok == "" {
 		return false
 	}
-	if whole && !h.trusted(name) && len(tok) < 16 {
+	if whole && h.trust(name) == stranger && len(tok) < 16 {
 		return false // a1b2c3d4.js alone may be anybody's name
 	}
-	return isHash(tok, h.trusted(name))
+	return isHash(tok, h.trust(name))
 }
 
 // hashToken returns the part of a file name that may be a hash:
@@ -150,9 +188,10 @@ func isUUID(s string) bool {
 // isHash tells whether a token of one of the known lengths is a hash. In a
 // directory where a bundler writes it is one unless it reads like words, dates
 // or sizes; elsewhere it must show digits among letters as well.
-func isHash(tok string, trusted bool) bool {
+func isHash(tok string, t trust) bool {
+	trusted := t != stranger
 	if len(tok) == 9 {
-		return trusted && isHash(tok[:8], trusted)
+		return t == code && isHash(tok[:8], t)
 	}
 	digits, letters := 0, 0
 	for i := range len(tok) {
@@ -179,7 +218,7 @@ func isHash(tok string, trusted bool) bool {
 	if !trusted && (digits == 0 || letters < 3) {
 		return false
 	}
-	return isUpperBase32(tok) && (trusted || digits > 0) && !isVersion(tok) || !readsLikeWords(tok)
+	return isUpperBase32(tok) && (trusted || digits > 0) && !isVersion(tok) || !readsLikeWords(tok, t)
 }
 
 // isUpperBase32 tells esbuild's alphabet. Eight capitals in a row are no name
@@ -210,8 +249,9 @@ func isDate(s string) bool {
 
 // readsLikeWords tells whether a token consists of few parts, each of which is
 // a number, a size (1920x108) or a word: settings, portrait, IMG_2024, LogoDark,
-// v20latin. Of random tokens fewer than one in two hundred do.
-func readsLikeWords(tok string) bool {
+// v20latin. Of random tokens fewer than one in two hundred do. Nobody names a
+// script by several of them run together.
+func readsLikeWords(tok string, t trust) bool {
 	var words []string
 	parts, chars := 0, 0
 	for i := 0; i < len(tok); {
@@ -231,7 +271,7 @@ func readsLikeWords(tok string) bool {
 		parts, chars = parts+1, chars+j-i
 		i = j
 	}
-	if chars*3 < parts*8 { // Bx-Yz-12
+	if chars*3 < parts*8 || t == code && len(words) > 1 { // Bx-Yz-12, CrySNcox
 		return false
 	}
 	for _, w := range words {

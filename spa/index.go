@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -88,7 +89,7 @@ func newBuild(o *options) (*build, []error) {
 	srcs := x.walk(o.FS)
 	x.flutter = x.readFlutter(srcs)
 	p := x.page(srcs)
-	x.addAll(srcs, detectHashing(x.flutter != nil, x.localRefs(p, srcs)))
+	x.addAll(srcs, detectHashing(x.flutter != nil, maps.Keys(srcs), x.localRefs(p, srcs)))
 	x.check(p, srcs)
 	x.out.needs = x.findNeeds(p, srcs)
 	for _, fsys := range o.Previous {
@@ -419,7 +420,7 @@ func (x *indexer) addPrevious(fsys fs.FS) {
 		x.fail("", "", "a build in Previous has no %s: is it the root of a build?", x.Index)
 	}
 	flutter := isFlutter(srcs)
-	naming, files := detectHashing(flutter, x.localRefs(p, srcs)), map[string]*file{}
+	naming, files := detectHashing(flutter, maps.Keys(srcs), x.localRefs(p, srcs)), map[string]*file{}
 	for _, s := range x.bySize(srcs) {
 		keep := naming.hashed(s.name) || x.immutable(s.name)
 		if s.name == x.Index || !keep && !(flutter && x.Versioned) {
