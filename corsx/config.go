@@ -168,8 +168,8 @@ func compile(cfg Config) (*policy, error) {
 	if p.loopback || len(p.subdomains) > 0 {
 		longest = maxOriginLen
 	}
-	if n := p.preflight.size(longest); n > maxPreflight {
-		bad.Add("RequestHeaders", "", "with Methods they make a preflight's answer of %d bytes, at most %d are sent; "+
+	if n := p.preflight.size(longest); n >= maxPreflight {
+		bad.Add("RequestHeaders", "", "with Methods they make a preflight's answer of %d bytes, fewer than %d are sent; "+
 			"list only the headers that your callers set", n, maxPreflight)
 	}
 	return p, bad.Err()

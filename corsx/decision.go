@@ -75,8 +75,8 @@ func (p *policy) decide(r *http.Request, lines []string, explain bool) Decision 
 	return Decision{kind, Allowed, value}
 }
 
-// refusal tells why an origin that is not allowed is refused, or is none to be
-// refused.
+// refusal tells why an origin that is not allowed is refused, or that it is the
+// request's own.
 func (p *policy) refusal(r *http.Request, kind Kind, value string) Decision {
 	o, ok := parseOrigin(value)
 	switch {
@@ -123,5 +123,5 @@ func isSameOrigin(r *http.Request, o origin) bool {
 		}
 		host = strings.TrimSuffix(host, suffix)
 	}
-	return strings.EqualFold(o.host, host)
+	return o.host == host // browsers send both in lower case
 }

@@ -91,13 +91,13 @@ func (s *nameSet) contains(name string) bool {
 
 // containsFold is contains for names whose case does not matter.
 func (s *nameSet) containsFold(name string) bool {
+	if len(name) > s.longest {
+		return false
+	}
 	if s.contains(name) {
 		return true
 	}
 	var lower [maxNameLen]byte // for the rare client that is no browser
-	if len(name) > s.longest {
-		return false
-	}
 	for i := range len(name) {
 		c := name[i]
 		if 'A' <= c && c <= 'Z' {

@@ -53,7 +53,7 @@ func checkOrigin(s string) string {
 	case strings.ContainsFunc(s, func(r rune) bool { return r > '~' }):
 		return "has a letter outside ASCII; write the name as browsers send it, \"xn--...\""
 	case strings.ContainsAny(s, ",; \t\r\n"):
-		return "has a separator or white space; one origin per element (ParseOrigins splits a list)"
+		return "has a separator or white space; one origin per element (ParseOrigins splits at commas)"
 	case strings.ContainsAny(s, `\^$()|+{}`):
 		return "looks like a regular expression; list each origin, or use Subdomains for all names below a domain"
 	case strings.Contains(s, "*"):
