@@ -188,8 +188,9 @@ func (m *Memory) shardOf(group [16]byte) *shard {
 	return s
 }
 
-// hash is strongly universal (a multiply-add over 32-bit parts with secret
-// 64-bit factors, upper half): no choice of keys makes long probes likely.
+// hash is strongly universal: a multiply-add over 32-bit parts with secret 64-bit
+// factors, upper half. The keys are hashes already, but without Config.KeySecret
+// everybody can compute them; where they stand here nobody can.
 func (m *Memory) hash(key [16]byte) uint32 {
 	a, b := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
 	h := m.hashMul[4] +
