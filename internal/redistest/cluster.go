@@ -1,0 +1,148 @@
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gatehouse-go/gatehouse/internal/testenv"
+)
+
+// A Cluster is masters without replicas that share the hash slots evenly.
+type Cluster struct {
+	Nodes []*Server
+
+	t testing.TB
+}
+
+// StartCluster starts a cluster of n masters and waits until it is whole.
+func StartCluster(t testing.TB, n int) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	for range n {
+		c.Nodes = append(c.Nodes, Start(t,
+			"--cluster-enabled", "yes", "--cluster-port", port(testenv.FreeAddr(t)),
+			"--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"))
+	}
+	ctx := context.Background()
+	for i, node := range c.Nodes {
+		first, last := 16384*i/n, 16384*(i+1)/n-1
+		check(t, node.Client().Do(ctx, "cluster", "addslotsrange", first, last).Err())
+		bus, err := c.Nodes[0].Client().ConfigGet(ctx, "cluster-port").Result()
+		check(t, err)
+		if i > 0 {
+			check(t, node.Client().Do(ctx, "cluster", "meet", "127.0.0.1", port(c.Nodes[0].Addr), bus["cluster-port"]).Err())
+		}
+	}
+	eventually(t, "every node knows all slots", func() bool {
+		for _, node := range c.Nodes {
+			known, err := node.Client().ClusterSlots(ctx).Result()
+			if err != nil || len(known) != n {
+				return false
+			}
+			info, err := node.Client().ClusterInfo(ctx).Result()
+			if err != nil || !contains(info, "cluster_state:ok") {
+				return false
+			}
+		}
+		return true
+	})
+	return c
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Addrs lists the nodes.
+func (c *Cluster) Addrs() (addrs []string) {
+	for _, node := range c.Nodes {
+		addrs = append(addrs, node.Addr)
+	}
+	return addrs
+}
+
+// Client returns a client of the cluster with default options, closed with the
+// test.
+func (c *Cluster) Client() *redis.ClusterClient {
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs()})
+	c.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// Move moves a slot with its keys to a node, as redis-cli --cluster reshard
+// does: both nodes are told, the keys are migrated, the slot is assigned. The
+// pause is called while the slot is on both nodes, before and after its keys
+// have gone.
+func (c *Cluster) Move(slot int, to *Server, pause func()) error {
+	ctx := context.Background()
+	target := to.Client()
+	targetID, err := target.ClusterMyID(ctx).Result()
+	if err != nil {
+		return err
+	}
+	for _, from := range c.Nodes {
+		source := from.Client()
+		sourceID, err := source.ClusterMyID(ctx).Result()
+		if err != nil {
+			return err
+		}
+		if from == to || !owns(ctx, source, sourceID, slot) {
+			continue
+		}
+		if err := target.Do(ctx, "cluster", "setslot", slot, "importing", sourceID).Err(); err != nil {
+			return err
+		}
+		if err := source.Do(ctx, "cluster", "setslot", slot, "migrating", targetID).Err(); err != nil {
+			return err
+		}
+		pause()
+		if err := migrate(ctx, source, to, slot); err != nil {
+			return err
+		}
+		pause()
+		// First the node that gets it, so that it is never nobody's.
+		for _, node := range append([]*Server{to, from}, c.Nodes...) {
+			if err := node.Client().Do(ctx, "cluster", "setslot", slot, "node", targetID).Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("redistest: no other node has slot %d", slot)
+}
+
+func migrate(ctx context.Context, source *redis.Client, to *Server, slot int) error {
+	for {
+		keys, err := source.ClusterGetKeysInSlot(ctx, slot, 10).Result()
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		args := []any{"migrate", "127.0.0.1", port(to.Addr), "", 0, 5000, "keys"}
+		for _, key := range keys {
+			args = append(args, key)
+		}
+		if err := source.Do(ctx, args...).Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// owns tells whether the node thinks that the slot is its own.
+func owns(ctx context.Context, client *redis.Client, id string, slot int) bool {
+	ranges, err := client.ClusterSlots(ctx).Result()
+	if err != nil {
+		return false
+	}
+	for _, r := range ranges {
+		if r.Start <= slot && slot <= r.End {
+			return len(r.Nodes) > 0 && r.Nodes[0].ID == id
+		}
+	}
+	return false
+}
