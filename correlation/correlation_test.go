@@ -234,6 +234,11 @@ func TestTrustDecidesAboutIDAndTrace(t *testing.T) {
 		assert.Equal(t, trusted, line["trace_id"] != nil)
 		assert.Equal(t, 1, asked)
 
+		r = get("/")
+		r.Header.Set("Traceparent", tp)
+		_, line = serve(t, cfg, r, nothing)
+		assert.Equal(t, trusted, line["trace_id"] != nil)
+
 		asked = 0
 		r = get("/")
 		r.Header.Set("X-Correlation-ID", "not a token")

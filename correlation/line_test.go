@@ -185,6 +185,7 @@ func TestAHijackedConnectionHasALineWithoutStatus(t *testing.T) {
 		},
 	} {
 		for _, crash := range []bool{false, true} {
+			var noise logs
 			srv, l := server(t, correlation.Config{SlowAfter: 1}, func(w http.ResponseWriter, _ *http.Request) {
 				c, _, err := hijack(w)
 				if !assert.NoError(t, err) {
@@ -196,12 +197,16 @@ func TestAHijackedConnectionHasALineWithoutStatus(t *testing.T) {
 					panic("boom")
 				}
 			})
+			srv.Config.ErrorLog = log.New(&noise, "", 0)
 			srv.Start()
 			answer := raw(t, srv.Listener.Addr().String(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 			assert.Equal(t, "HTTP/1.1 101 Switching Protocols\r\n\r\n", answer, name)
 			line := l.wait(t, 1)[0]
 			assert.Equal(t, true, line["hijacked"])
 			assert.NotContains(t, line, "http.response.status_code")
+			assert.NotContains(t, line, "ttfb")
+			srv.Close()
+			assert.Empty(t, noise.String(), "nothing may be written to it any more")
 			if crash {
 				assert.Equal(t, "panic", line["error.type"])
 			} else {
@@ -210,6 +215,25 @@ func TestAHijackedConnectionHasALineWithoutStatus(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTheEndOfAHijackedConnectionsContextIsNoError(t *testing.T) {
+	l, logger := newLogs()
+	h := build(t, correlation.Config{Logger: logger}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err) {
+			_ = c.Close()
+		}
+		<-r.Context().Done()
+	}))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Millisecond)
+		defer cancel()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	}))
+	defer srv.Close()
+	raw(t, srv.Listener.Addr().String(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	assert.NotContains(t, l.wait(t, 1)[0], "error.type")
 }
 
 // unwrapOnly is what a foreign middleware below may be: Unwrap and nothing else.
@@ -232,6 +256,12 @@ func TestAHijackThroughAForeignWriterIsSeen(t *testing.T) {
 }
 
 func TestTheClientLeaves(t *testing.T) {
+	finished := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		_, _ = io.WriteString(w, "done")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
 	for _, c := range []struct {
 		name    string
 		handler http.HandlerFunc
@@ -256,9 +286,10 @@ func TestTheClientLeaves(t *testing.T) {
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		}, "client_gone"},
-		{"with all it was promised", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "4")
-			_, _ = io.WriteString(w, "done")
+		{"with all it was promised", finished, nil},
+		{"with the header that HEAD asked for", finished, nil},
+		{"with a 304", func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotModified)
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		}, nil},
@@ -269,10 +300,14 @@ func TestTheClientLeaves(t *testing.T) {
 			srv.Start()
 			conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 			require.NoError(t, err)
-			_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			method := "GET"
+			if strings.Contains(c.name, "HEAD") {
+				method = "HEAD"
+			}
+			_, err = io.WriteString(conn, method+" / HTTP/1.1\r\nHost: x\r\n\r\n")
 			require.NoError(t, err)
 			<-entered
-			if c.name != "before the answer" && !strings.HasPrefix(c.name, "before") {
+			if !strings.HasPrefix(c.name, "before") {
 				_, err = conn.Read(make([]byte, 4096))
 				require.NoError(t, err)
 			}
@@ -447,6 +482,15 @@ func TestSkipIsForSuccessesOnly(t *testing.T) {
 	}
 }
 
+func TestAStreamThatIsSkippedIsSkippedWhenItsClientLeaves(t *testing.T) {
+	l, logger := newLogs()
+	ctx, cancel := context.WithCancel(t.Context())
+	build(t, correlation.Config{Logger: logger, Skip: func(*http.Request) bool { return true }}).
+		Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() })).
+		ServeHTTP(httptest.NewRecorder(), get("/").WithContext(ctx))
+	assert.Empty(t, l.String())
+}
+
 func TestTheRoute(t *testing.T) {
 	page := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("set") {
@@ -552,6 +596,7 @@ func TestThePathIsLoggedAsItStandsInAURL(t *testing.T) {
 		"/a%20b":                        "/a%20b",
 		"/a%2Fb/c":                      "/a%2Fb/c",
 		"/é":                            "/%C3%A9",
+		"/100%25":                       "/100%25",
 		"/%1b[2J%22%0a":                 "/%1b[2J%22%0a",
 		"/a'b(c)":                       "/a'b(c)",
 		"/" + strings.Repeat("a", 5000): "/" + strings.Repeat("a", 1023) + "...",

@@ -28,9 +28,6 @@ func NewLogHandler(h slog.Handler) slog.Handler {
 	if h == nil {
 		panic("correlation: NewLogHandler: the handler is nil")
 	}
-	if _, ok := h.(*logHandler); ok {
-		return h
-	}
 	return &logHandler{root: h}
 }
 

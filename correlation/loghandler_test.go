@@ -78,6 +78,7 @@ func TestTheIDStandsAtTheRootExactlyOnce(t *testing.T) {
 		{"the record has one", func(l *slog.Logger) *slog.Logger { return l }, []any{id, "a", 1}, `"correlation_id":"own","a":1`},
 		{"the record has one in a group without a name", func(l *slog.Logger) *slog.Logger { return l }, []any{slog.Group("", id)}, `"correlation_id":"own"`},
 		{"the Logger has one", func(l *slog.Logger) *slog.Logger { return l.With(id) }, []any{"a", 1}, `"correlation_id":"own","a":1`},
+		{"the Logger has one, then another attribute", func(l *slog.Logger) *slog.Logger { return l.With(id).With("w", 1) }, []any{"a", 1}, `"correlation_id":"own","w":1,"a":1`},
 		{"the Logger has one, then a group", func(l *slog.Logger) *slog.Logger { return l.With(id).WithGroup("g") }, []any{"a", 1}, `"correlation_id":"own","g":{"a":1}`},
 		{"another one inside a group", func(l *slog.Logger) *slog.Logger { return l.WithGroup("g") }, []any{id}, `"correlation_id":"abc","g":{"correlation_id":"own"}`},
 		{"wrapped twice", func(l *slog.Logger) *slog.Logger { return slog.New(correlation.NewLogHandler(l.Handler())) }, []any{"a", 1}, `"a":1,"correlation_id":"abc"`},
@@ -110,6 +111,22 @@ func TestLoggersDoNotShareTheirGroups(t *testing.T) {
 	assert.Equal(t, map[string]any{"a": 1.0, "b": 1.0, "h": map[string]any{"c": 1.0}}, lines[0]["g"])
 	assert.Equal(t, map[string]any{"a": 1.0, "b": 2.0, "c": 2.0}, lines[1]["g"])
 	assert.Equal(t, map[string]any{"a": 1.0, "i": map[string]any{"d": 3.0}}, lines[2]["g"])
+}
+
+func TestLoggersDoNotShareTheSpareRoomOfASlice(t *testing.T) {
+	l, logger := newLogs()
+	attrs := logger.WithGroup("g").With("a", 1).With("b", 2).With("c", 3)
+	first, second := attrs.With("d", "first"), attrs.With("d", "second")
+	first.Info("m")
+	second.Info("m")
+	groups := logger.WithGroup("a").WithGroup("b").WithGroup("c")
+	first, second = groups.WithGroup("first"), groups.WithGroup("second")
+	first.Info("m", "x", 1)
+	second.Info("m", "x", 1)
+	all := strings.Split(l.String(), "\n")
+	for i, want := range []string{"first", "second", "first", "second"} {
+		assert.Contains(t, all[i], want)
+	}
 }
 
 func TestTheAccessLineHasTheIDOnceWhateverItsLogger(t *testing.T) {

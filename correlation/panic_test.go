@@ -57,6 +57,10 @@ func TestAPanicIsAnsweredWithTheIDAndWithoutTheHalfSetAnswer(t *testing.T) {
 func TestAPanicAfterTheHeaderBreaksTheConnection(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"buffered": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "half"); panic("boom") },
+		"copied": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.Copy(w, strings.NewReader("half"))
+			panic("boom")
+		},
 		"flushed": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "half")
 			w.(http.Flusher).Flush()
@@ -111,6 +115,7 @@ func TestAbortsArePassedOnAndLogged(t *testing.T) {
 				assert.EqualValues(t, 4, line["http.response.body.size"])
 			} else {
 				assert.NotContains(t, line, "http.response.status_code", "the client got none")
+				assert.NotContains(t, line, "ttfb")
 			}
 		}
 	}
