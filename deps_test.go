@@ -76,7 +76,7 @@ func TestThePackagesDoNotImportEachOther(t *testing.T) {
 	for _, pkg := range six {
 		out, err := exec.Command("go", "list", "-deps", "./"+pkg).Output()
 		require.NoError(t, err)
-		for _, dep := range strings.Fields(string(out)) {
+		for dep := range strings.FieldsSeq(string(out)) {
 			for _, other := range six {
 				if other != pkg && dep == module+"/"+other {
 					t.Errorf("%s imports %s", pkg, other)
