@@ -1,0 +1,96 @@
+// Package config reads the environment once, checks all of it at once, and is
+// the only place that knows the names of the variables.
+package config
+
+import (
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse/ratelimit"
+)
+
+// Config is everything that differs between deployments.
+type Config struct {
+	// Environment is "development" or "production".
+	Environment string
+	// Port to listen on; development listens on loopback only.
+	Port int
+	// SecretKey is what all other keys are derived from; SecretKeyPrevious are
+	// those that still verify and decrypt after a rotation.
+	SecretKey         Secret
+	SecretKeyPrevious []Secret
+	// BackendURL is this service's own origin: OAuth redirect URIs are built from
+	// it, never from a request. FrontendURL is where users are sent after logging in.
+	BackendURL, FrontendURL *url.URL
+	AllowedHosts            []string
+	CORSOrigins             []string
+	// Platform is a name that forwarded.Platform knows.
+	Platform string
+	Database Database
+	// RedisURL shares the rate limits between replicas; empty: in memory.
+	RedisURL Secret
+	// RateDefault is per client address on /api and /auth, RateAI per user.
+	RateDefault, RateAI []ratelimit.Limit
+	Google, Microsoft   OAuth
+	// MicrosoftTenant is "common", "organizations", "consumers" or a tenant's ID.
+	MicrosoftTenant string
+	// TokenDelivery is "code" (default), "cookie", or "query" (development only).
+	TokenDelivery string
+	// Replicas of this service, for the limits while Redis is away.
+	Replicas int
+	// StaticDir holds a built frontend; empty: the embedded one.
+	StaticDir string
+	// VarDir holds what the process keeps: the SQLite file, the generated secret.
+	VarDir   string
+	LogDir   string
+	LogLevel slog.Level
+	// The keys of the AI providers.
+	AnthropicKey, GoogleKey, DeepSeekKey Secret
+	// ShutdownTimeout bounds the drain after SIGTERM.
+	ShutdownTimeout time.Duration
+	// DevIDP serves the development identity provider under /dev/idp/: in
+	// development, where no real provider is configured.
+	DevIDP bool
+}
+
+// OAuth is what a provider gave us when the application was registered there.
+type OAuth struct {
+	ClientID     string
+	ClientSecret Secret
+}
+
+// Configured tells whether the provider can be used.
+func (o OAuth) Configured() bool { return o.ClientID != "" && o.ClientSecret != "" }
+
+// Production tells whether real users are served.
+func (c Config) Production() bool { return c.Environment == Production }
+
+// The environments.
+const (
+	Development = "development"
+	Production  = "production"
+)
+
+// Secret is a string that no log, error or dump prints.
+type Secret string
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String is "[redacted]", or "" where there is none.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// GoString keeps %#v from printing it.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// LogValue keeps slog from printing it.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText keeps JSON from printing it.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

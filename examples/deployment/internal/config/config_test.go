@@ -1,0 +1,200 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func env(pairs map[string]string) func(string) string {
+	return func(name string) string { return pairs[name] }
+}
+
+const goodKey = "hT9v0cXq2Lr7mZ4sWk1uYb8eNf5dGj3a"
+
+// valid is a production environment without a mistake.
+func valid() map[string]string {
+	return map[string]string{
+		"ENVIRONMENT": "production", "SECRET_KEY": goodKey, "BACKEND_URL": "https://app.example.com",
+		"DATABASE_URL":     "postgresql+asyncpg://app:db-hu%24h@db.example.com/app?ssl=require",
+		"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "google-hush", "PLATFORM": "railway",
+	}
+}
+
+func TestNoEnvironmentIsACompleteDevelopmentConfig(t *testing.T) {
+	c, err := Load(env(nil))
+	require.NoError(t, err)
+	assert.Equal(t, "development", c.Environment)
+	assert.Equal(t, 8000, c.Port)
+	assert.Equal(t, "http://localhost:8000", c.BackendURL.String())
+	assert.Equal(t, []string{"localhost", "127.0.0.1", "[::1]"}, c.AllowedHosts)
+	assert.Equal(t, Database{Driver: "sqlite", DSN: filepath.Join("var", "app.db")}, c.Database)
+	assert.True(t, c.DevIDP)
+	assert.Equal(t, "code", c.TokenDelivery)
+}
+
+func TestAProductionEnvironmentLoads(t *testing.T) {
+	c, err := Load(env(valid()))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"app.example.com"}, c.AllowedHosts)
+	assert.Equal(t, "postgres://app:db-hu$h@db.example.com/app?sslmode=require", c.Database.DSN)
+	assert.False(t, c.DevIDP)
+	assert.Empty(t, c.CORSOrigins)
+}
+
+func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
+	tests := []struct{ name, value, want string }{
+		{"ENVIRONMENT", "prod", "is neither"},
+		{"PORT", "http", "is not a number"},
+		{"PORT", "65536", "is not a number"},
+		{"SECRET_KEY", "", "is required"},
+		{"SECRET_KEY", "short", "shorter than 32"},
+		{"SECRET_KEY", strings.Repeat("ab", 20), "repeats itself"},
+		{"SECRET_KEY", "dev-secret-key-change-in-production", "placeholder"},
+		{"SECRET_KEY_PREVIOUS", goodKey, "repeats another key"},
+		{"BACKEND_URL", "", "is required"},
+		{"BACKEND_URL", "http://app.example.com", "must be https"},
+		{"BACKEND_URL", "https://app.example.com/api", "is no origin"},
+		{"FRONTEND_URL", "http://www.example.com", "must be https"},
+		{"ALLOWED_HOSTS", "*", "lets every client choose"},
+		{"ALLOWED_HOSTS", "https://app.example.com", "ALLOWED_HOSTS"},
+		{"CORS_ORIGINS", "*", "CORS_ORIGINS"},
+		{"CORS_ORIGINS", "https://app.example.com/", "did you mean"},
+		{"PLATFORM", "hal", "is none of"},
+		{"PLATFORM", "cloudflare", "Proxies"},
+		{"DATABASE_URL", "", "is required"},
+		{"DATABASE_URL", "mysql://x/y", "has the scheme mysql"},
+		{"DATABASE_URL", "sqlite:///./var/app.db", "not on a volume"},
+		{"DATABASE_UNPOOLED_URL", "sqlite:////data/app.db", "is sqlite where"},
+		{"REDIS_URL", "http://x", "is no URL like redis"},
+		{"RATE_LIMIT_DEFAULT", "none", "RATE_LIMIT_DEFAULT"},
+		{"RATE_LIMIT_AI", "0/minute", "RATE_LIMIT_AI"},
+		{"GOOGLE_CLIENT_SECRET", "", "is missing"},
+		{"MICROSOFT_CLIENT_ID", "only", "is missing"},
+		{"TOKEN_DELIVERY", "query", "access logs"},
+		{"TOKEN_DELIVERY", "mail", "is none of"},
+		{"REPLICAS", "3", "is required with REPLICAS"},
+		{"REPLICAS", "0", "is not a number"},
+		{"STATIC_DIR", "/does/not/exist", "is no directory"},
+		{"LOG_LEVEL", "loud", "is none of"},
+		{"SHUTDOWN_TIMEOUT", "soon", "is not a duration"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
+			e := valid()
+			e[tt.name] = tt.value
+			_, err := Load(env(e))
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), tt.want)
+			assert.Contains(t, err.Error(), strings.TrimSuffix(strings.TrimSuffix(tt.name, "_SECRET"), "_ID"))
+		})
+	}
+}
+
+func TestAllMistakesComeAtOnceAndNoneShowsASecret(t *testing.T) {
+	e := map[string]string{
+		"ENVIRONMENT": "production", "SECRET_KEY": "hush-secret", "BACKEND_URL": "http://x.example.com",
+		"DATABASE_URL": "mysql://u:hush@h/d", "REDIS_URL": "http://:hush@h", "GOOGLE_CLIENT_SECRET": "hush",
+		"PORT": "x", "RATE_LIMIT_AI": "x",
+	}
+	_, err := Load(env(e))
+	require.Error(t, err)
+	for name := range e {
+		if name != "ENVIRONMENT" && name != "GOOGLE_CLIENT_SECRET" {
+			assert.Contains(t, err.Error(), name+": ")
+		}
+	}
+	assert.NotContains(t, err.Error(), "hush")
+}
+
+func TestDevelopmentIsRefusedOnAPlatform(t *testing.T) {
+	for _, variable := range []string{"RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT", "RENDER", "FLY_APP_NAME", "DYNO", "K_SERVICE"} {
+		for _, environment := range []string{"", "development"} {
+			_, err := Load(env(map[string]string{variable: "x", "ENVIRONMENT": environment}))
+			require.Error(t, err, variable)
+			assert.Contains(t, err.Error(), "ENVIRONMENT: ")
+			assert.Contains(t, err.Error(), variable)
+		}
+	}
+}
+
+func TestThePlatformIsToldByItsOwnVariables(t *testing.T) {
+	for variable, want := range map[string]string{"RENDER": "render", "FLY_APP_NAME": "fly", "DYNO": "heroku", "K_SERVICE": "cloudrun"} {
+		e := valid()
+		delete(e, "PLATFORM")
+		e[variable] = "x"
+		c, err := Load(env(e))
+		require.NoError(t, err)
+		assert.Equal(t, want, c.Platform)
+	}
+}
+
+func TestSQLiteInProductionNeedsAVolume(t *testing.T) {
+	e := valid()
+	e["DATABASE_URL"] = "sqlite+aiosqlite:////mnt/volume/app.db"
+	_, err := Load(env(e))
+	require.Error(t, err)
+	e["RAILWAY_VOLUME_MOUNT_PATH"] = "/mnt/volume"
+	c, err := Load(env(e))
+	require.NoError(t, err)
+	assert.Equal(t, Database{Driver: "sqlite", DSN: "/mnt/volume/app.db"}, c.Database)
+	delete(e, "RAILWAY_VOLUME_MOUNT_PATH")
+	e["ALLOW_EPHEMERAL_SQLITE"] = "true"
+	_, err = Load(env(e))
+	require.NoError(t, err)
+}
+
+func TestAnotherFrontendIsAnAllowedOrigin(t *testing.T) {
+	e := valid()
+	e["FRONTEND_URL"] = "https://www.example.org"
+	c, err := Load(env(e))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"https://www.example.org"}, c.CORSOrigins)
+}
+
+func TestNothingPrintsASecret(t *testing.T) {
+	e := valid()
+	e["REDIS_URL"] = "redis://user:redis-hush@redis.example.com:6379/0"
+	e["ANTHROPIC_API_KEY"] = "sk-hush"
+	e["SECRET_KEY_PREVIOUS"] = "Zq8wLx3nVt6yBk2mRc9jHd4pSf7gTa1e"
+	c, err := Load(env(e))
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, c.Print(&b))
+	fmt.Fprintf(&b, "%v %+v %#v %s", c, c, c, c.Google)
+	for _, hush := range []string{goodKey, "hush", "hu$h", "Zq8wLx3n", "sk-"} {
+		assert.NotContains(t, b.String(), hush)
+	}
+	assert.Contains(t, b.String(), "app.example.com")
+}
+
+func TestEveryVariableThatIsReadIsPrinted(t *testing.T) {
+	read := map[string]bool{}
+	c, err := Load(func(name string) string { read[name] = true; return "" })
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, c.Print(&b))
+	for _, p := range platforms {
+		delete(read, p.variable)
+	}
+	for name := range read {
+		assert.Contains(t, b.String(), name+" ")
+	}
+}
+
+func TestDirectoriesAreChecked(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Load(env(map[string]string{"STATIC_DIR": dir, "LOG_DIR": dir, "VAR_DIR": dir}))
+	require.NoError(t, err)
+	assert.Equal(t, dir, c.StaticDir)
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err = Load(env(map[string]string{"STATIC_DIR": file}))
+	require.ErrorContains(t, err, "STATIC_DIR")
+}
