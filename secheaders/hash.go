@@ -18,8 +18,8 @@ import (
 //	c.CSP.Style = append(c.CSP.Style, style...)
 //
 // Hashed are <script> without src whose type is JavaScript, module, importmap or
-// speculationrules, and every <style> of type text/css; not data blocks such as
-// application/json, which browsers neither run nor block. Scripts in <template>
+// speculationrules, and every <style>, of whatever type, as Chromium does; not data
+// blocks such as application/json, which browsers neither run nor block. Scripts in <template>
 // and styles in <noscript> are included, for whoever makes them live. Attributes
 // (onclick=, style=) are not: they need UnsafeHashes, and are better moved out.
 //
@@ -191,7 +191,7 @@ func (s *scanner) open(t tag) error {
 		n := scriptEnd(s.rest)
 		return s.element(t, n, &s.scripts, inlineScript(t))
 	case "style":
-		return s.element(t, textEnd(s.rest, "style"), &s.styles, inlineStyle(t))
+		return s.element(t, textEnd(s.rest, "style"), &s.styles, true)
 	case "noscript":
 		return s.noscript()
 	case "title", "textarea", "iframe", "noembed", "noframes", "xmp":
@@ -312,9 +312,7 @@ func (s *scanner) foreignText(t tag) error {
 	}
 	switch _, href := t.attr["href"]; {
 	case t.name == "style":
-		if inlineStyle(t) {
-			s.add(&s.styles, text.String())
-		}
+		s.add(&s.styles, text.String())
 	case !href && t.attr["xlink:href"] == "" && inlineScript(t) && text.Len() > 0:
 		s.add(&s.scripts, text.String())
 	}
@@ -413,10 +411,4 @@ func inlineScript(t tag) bool {
 	}
 	kind = lower(kind)
 	return slices.Contains(javaScript, kind) || kind == "module" || kind == "importmap" || kind == "speculationrules"
-}
-
-// inlineStyle is HTML, section 4.2.6, "update a style block".
-func inlineStyle(t tag) bool {
-	kind := t.attr["type"]
-	return kind == "" || lower(kind) == "text/css"
 }

@@ -71,7 +71,7 @@ func TestHashHTML(t *testing.T) {
 		`<plaintext><script>a</script>`:                                            {},
 		`<style>a{}</style><style media=print>b</style>`:                           {styles: []string{"a{}", "b"}},
 		`<style type="text/CSS">a</style>`:                                         {styles: []string{"a"}},
-		`<style type="text/less">a</style>`:                                        {},
+		`<style type="text/less">a</style>`:                                        {styles: []string{"a"}},
 		`<style><!-- </style>`:                                                     {styles: []string{"<!-- "}},
 		`<svg><style>a &amp; b</style></svg>`:                                      {styles: []string{"a & b"}},
 		`<svg><style><![CDATA[a < b]]> c</style></svg>`:                            {styles: []string{"a < b c"}},
