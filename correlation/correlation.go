@@ -1,6 +1,7 @@
 package correlation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -57,8 +58,9 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		x := m.begin(w, r)
+		x := m.exchange(w, r)
 		defer x.end()
+		x.begin(r)
 		next.ServeHTTP(x.w.View(), &x.inner)
 		x.returned = true
 	})
@@ -100,13 +102,19 @@ type exchange struct {
 	attrs       []slog.Attr
 }
 
-func (m *Middleware) begin(w http.ResponseWriter, r *http.Request) *exchange {
+func (m *Middleware) exchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{Context: r.Context(), mw: m, req: r, method: r.Method, start: time.Now()}
 	if u := r.URL; u != nil {
 		x.path, x.rawPath, x.rawQuery = u.Path, u.RawPath, u.RawQuery
 	}
-	x.identify(r)
 	x.w.Init(w, x)
+	return x
+}
+
+// begin runs under end, since the functions of the Config may panic too.
+func (x *exchange) begin(r *http.Request) {
+	m := x.mw
+	x.identify(r)
 	x.setHeader()
 	x.inner = *r.WithContext(x) // inlined: the copy in between stays on the stack
 	if v, sent := r.Header[m.header]; sent && (len(v) != 1 || v[0] != x.id) {
@@ -115,7 +123,6 @@ func (m *Middleware) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x.inner.Header = maps.Clone(r.Header)
 		delete(x.inner.Header, m.header)
 	}
-	return x
 }
 
 // setHeader puts the ID on the answer, from an array of this request alone.
@@ -143,6 +150,10 @@ func isEventStream(contentType []string) bool {
 // end is deferred: it ends panics, and writes the line in every case.
 func (x *exchange) end() {
 	v := recover()
+	if x.requestID == "" { // a function of the Config panicked
+		x.requestID = string(x.mw.format.append(nil, randomUUID()))
+		x.id = cmp.Or(x.id, x.requestID)
+	}
 	// The mux and ParseMultipartForm wrote to our copy. Layers outside want the
 	// route; net/http removes the upload's temporary files by its own request.
 	if p := x.inner.Pattern; p != "" {

@@ -31,7 +31,9 @@
 // does not sample, rotate or ship logs. It makes no spans: trace_id and span_id
 // are those of the traceparent header that came in. A path may hold secrets
 // (/reset/<token>): it is logged, http.route is what to keep instead. A request
-// that net/http refuses before any handler (a malformed one) has no line.
+// that net/http refuses before any handler (a malformed one) has no line. As behind
+// every wrapped ResponseWriter, http.MaxBytesReader cannot tell the server to close
+// the connection early; http.Server reads at most 256 KiB more of it.
 //
 // # Position
 //

@@ -110,7 +110,7 @@ func TestStatusAndBytesAreThoseTheClientGot(t *testing.T) {
 			write(w, "def")
 		}, 200, 3},
 		{"io.Copy", "GET", func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.Copy(w, strings.NewReader(strings.Repeat("x", 70000)))
+			_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 70000))})
 		}, 200, 70000},
 		{"io.Copy of a short source that is a plain Reader", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.Copy(w, iotest.OneByteReader(strings.NewReader("hello")))
@@ -154,7 +154,7 @@ func TestStatusAndBytesOverHTTP2(t *testing.T) {
 		case "/panic":
 			panic("boom")
 		case "/copy":
-			_, _ = io.Copy(w, strings.NewReader("0123456789"))
+			_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader("0123456789")})
 		}
 	})
 	srv.StartTLS()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -58,7 +59,7 @@ func TestAPanicAfterTheHeaderBreaksTheConnection(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"buffered": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "half"); panic("boom") },
 		"copied": func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.Copy(w, strings.NewReader("half"))
+			_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader("half")})
 			panic("boom")
 		},
 		"flushed": func(w http.ResponseWriter, _ *http.Request) {
@@ -149,6 +150,21 @@ func TestOddPanicValues(t *testing.T) {
 			assert.Equal(t, "panic", line["error.type"])
 			assert.LessOrEqual(t, len(line["exception.message"].(string)), 1027)
 		})
+	}
+}
+
+func TestAPanicInTheConfigIsAnsweredToo(t *testing.T) {
+	crash := func(*http.Request) bool { panic("boom") }
+	for name, cfg := range map[string]correlation.Config{
+		"Trust":    {Trust: crash},
+		"ClientIP": {ClientIP: func(*http.Request) netip.Addr { panic("boom") }},
+	} {
+		r := get("/")
+		r.Header.Set("X-Correlation-ID", "abc")
+		rec, line := serve(t, cfg, r, func(http.ResponseWriter, *http.Request) { t.Error("next was called") })
+		assert.Equal(t, 500, rec.Code, name)
+		assert.Equal(t, []string{line["correlation_id"].(string)}, rec.Header()["X-Correlation-Id"])
+		assert.Regexp(t, uuidV4, line["request_id"])
 	}
 }
 
