@@ -48,6 +48,8 @@ type Config struct {
 	// navigation, which gets Index, or the request of a script, which gets 404.
 	// nil is the built-in rule: Sec-Fetch-Dest document, iframe or frame; where
 	// that header is absent, an Accept with text/html, exactly "*/*", or none.
+	// Browsers send Sec-Fetch-Dest over HTTPS and to localhost; over plain HTTP a
+	// bare fetch() looks like curl and gets the page.
 	// It runs for every such request and must not block.
 	Navigate func(*http.Request) bool
 

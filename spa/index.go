@@ -26,8 +26,8 @@ const (
 	// maxIndex bounds the index page, which is held and rewritten whole.
 	maxIndex = 16 << 20
 	// maxGzip bounds the files that are compressed at start, which takes about
-	// a second for 30 MiB.
-	maxGzip = 64 << 20
+	// half a second at this size.
+	maxGzip = 16 << 20
 	// minGzip is the size below which a coding saves no packet.
 	minGzip = 256
 
