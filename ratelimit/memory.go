@@ -116,7 +116,7 @@ func NewMemory(c MemoryConfig) (*Memory, error) {
 		m.hashMul[i] = rand.Uint64()
 	}
 	for i := range m.shards {
-		m.shards[i].number, m.shards[i].tick = uint32(i), instant(0)
+		m.shards[i].number, m.shards[i].tick = uint32(i), m.start
 	}
 	return m, nil
 }

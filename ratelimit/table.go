@@ -13,8 +13,8 @@ import (
 
 // The table of a Memory: shards, each an index of slot numbers over chunks of
 // slots that never move (a rate.Limiter holds a mutex and must not be copied).
-// A slot is 104 bytes, 80 of them the Limiter, and holds no pointer that the
-// garbage collector would have to follow; the index costs 8 bytes an entry and
+// A slot is 104 bytes, 80 of them the Limiter, and holds no pointer into
+// the heap; the index costs 8 bytes an entry and
 // is at most 7/8 full.
 
 // A slot is one bucket.
@@ -52,12 +52,16 @@ const (
 const (
 	nanosPerMicro = 1_953_125 // 10^9 / 512
 	microsPerSec  = 512
+	// maxEpoch is the longest that a shard counts from one epoch, 18 days. After
+	// three times that a time.Duration of a Limiter's nanoseconds would overflow.
+	maxEpoch = int64(1<<63-1) / nanosPerMicro / 3
 )
 
-// instant is our microsecond in the Limiter's time. UTC, so that the Time holds
-// no pointer.
-func instant(micros int64) time.Time {
-	return time.Unix(micros/microsPerSec, micros%microsPerSec*nanosPerMicro).UTC()
+// instant is our microsecond in a Limiter's time, counted from the shard's epoch.
+// It comes from time.Now by Add, and so has a monotonic reading: two such times
+// are subtracted in a quarter of the time that others take.
+func (m *Memory) instant(micros int64) time.Time {
+	return m.start.Add(time.Duration(micros * nanosPerMicro))
 }
 
 // set makes the slot's bucket one of b's limit, at level, now.
@@ -151,10 +155,10 @@ func (c *classes) id(b *Bucket) (uint32, error) {
 
 // A shard is one part of the table.
 type shard struct {
-	mu     sync.Mutex
-	now    int64     // microseconds, never backwards
-	tick   time.Time // the same for a Limiter
-	caught int64     // when all Limiters were last brought up to date
+	mu    sync.Mutex
+	now   int64     // microseconds, never backwards
+	epoch int64     // the microsecond from which tick counts
+	tick  time.Time // now for a Limiter
 
 	index  []entry // open addressing, linear probing; a power of two, or nil
 	held   int     // entries in use
@@ -204,11 +208,11 @@ func (s *shard) lock(m *Memory) {
 	now := time.Since(m.start).Microseconds()
 	s.mu.Lock()
 	if now > s.now {
-		if now-s.caught > maxGap {
-			s.catchUp(now)
+		if now-s.epoch > maxEpoch {
+			s.newEpoch(m, now)
 		}
 		s.now = now
-		s.tick = instant(now)
+		s.tick = m.instant(now - s.epoch)
 	}
 	s.ops++
 	if s.ops%sweepEvery == 0 {
@@ -224,26 +228,23 @@ const (
 	sweepOnAdd = 3
 	// sweepOnFull is how far a newcomer to a full table looks for room.
 	sweepOnFull = 16
-	// maxGap is half of the longest span that a Limiter sees as it is, in our
-	// microseconds: 27 days. Beyond twice that its time.Duration is cut off, and
-	// the slow refill of a limit per month would be cut with it.
-	maxGap = int64(1<<63-1) / nanosPerMicro / 2
 )
 
-// catchUp brings every Limiter up to now in steps that it can see.
-func (s *shard) catchUp(now int64) {
-	for at := s.now; ; at = min(at+maxGap, now) {
-		t := instant(at)
+// newEpoch begins to count again at now, in steps of which a Limiter sees every
+// one: each is brought up to date, and then told that it is the beginning. That a
+// Limiter follows a clock backwards, without credit, is here what is wanted.
+func (s *shard) newEpoch(m *Memory, now int64) {
+	for s.now < now {
+		at := min(s.now+maxEpoch, now)
+		end := m.instant(at - s.epoch)
 		for n := uint32(1); n <= s.made; n++ {
 			if sl := s.slot(n); sl.class != 0 {
-				sl.lim.AllowN(t, 0)
+				sl.lim.AllowN(end, 0)
+				sl.lim.AllowN(m.start, 0)
 			}
 		}
-		if at == now {
-			break
-		}
+		s.now, s.epoch = at, at
 	}
-	s.caught = now
 }
 
 func (s *shard) slot(n uint32) *slot {
