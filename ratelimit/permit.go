@@ -20,10 +20,14 @@ type Permit struct {
 	held  []held
 	room  [2]held // of held, for the usual number of rules
 	local bool    // granted by the local store, during an outage
+	taken *leases // among concurrent requests; nil where no rule bounds them
+}
 
-	mu     sync.Mutex
-	leases []Bucket
-	renew  *time.Timer
+// leases are what a Permit has to give back.
+type leases struct {
+	mu      sync.Mutex
+	buckets []Bucket // nil when given back
+	renew   *time.Timer
 }
 
 // A held is a rule that the request was asked for.
@@ -38,17 +42,21 @@ type permitKey struct{}
 // permitContext is a request's context with its Permit, and the array of its
 // header values: one allocation for all of them.
 type permitContext struct {
-	context.Context
-	permit Permit
-	lines  [4]string
+	Permit
+	lines [4]string
 }
 
-// Value implements [context.Context].
+var _ context.Context = (*permitContext)(nil)
+
+func (c *permitContext) Deadline() (time.Time, bool) { return c.outer.Deadline() }
+func (c *permitContext) Done() <-chan struct{}       { return c.outer.Done() }
+func (c *permitContext) Err() error                  { return c.outer.Err() }
+
 func (c *permitContext) Value(key any) any {
 	if key == (permitKey{}) {
-		return &c.permit
+		return &c.Permit
 	}
-	return c.Context.Value(key)
+	return c.outer.Value(key)
 }
 
 // PermitFrom returns the Permit of the innermost limiter that admitted the
@@ -72,15 +80,17 @@ func (p *Permit) hold(c *call) {
 	if c.lease == [16]byte{} {
 		return
 	}
+	l := &leases{}
 	for i := range c.limits {
 		if c.limits[i].leased() {
-			p.leases = append(p.leases, c.buckets[i])
+			l.buckets = append(l.buckets, c.buckets[i])
 		}
 	}
-	if p.leases != nil {
-		p.mu.Lock()
-		p.renew = time.AfterFunc(leaseTime/3, p.renewLeases)
-		p.mu.Unlock()
+	if l.buckets != nil {
+		p.taken = l
+		l.mu.Lock()
+		l.renew = time.AfterFunc(leaseTime/3, p.renewLeases)
+		l.mu.Unlock()
 	}
 }
 
@@ -94,49 +104,49 @@ func (m *Middleware) newLease() (id [16]byte) {
 // renewLeases runs while a request lasts long, so that its places do not expire.
 // Where the store is away, the next time will do: a third of the lease has gone.
 func (p *Permit) renewLeases() {
-	p.mu.Lock()
-	leases := p.leases
-	p.mu.Unlock()
-	if leases == nil {
+	l := p.taken
+	l.mu.Lock()
+	buckets := l.buckets
+	l.mu.Unlock()
+	if buckets == nil {
 		return
 	}
-	p.doLeases(OpCharge, leases)
-	p.mu.Lock()
-	released := p.leases == nil
+	p.doLeases(OpCharge, buckets)
+	l.mu.Lock()
+	released := l.buckets == nil
 	if !released {
-		p.renew.Reset(leaseTime / 3)
+		l.renew.Reset(leaseTime / 3)
 	}
-	p.mu.Unlock()
+	l.mu.Unlock()
 	if released { // meanwhile; the renewal may have come after it
-		p.doLeases(OpCredit, leases)
+		p.doLeases(OpCredit, buckets)
 	}
 }
 
 // doLeases ignores an error: a store that is away forgets a lease when it expires.
-func (p *Permit) doLeases(op Op, leases []Bucket) {
+func (p *Permit) doLeases(op Op, buckets []Bucket) {
 	store := p.m.store
 	if p.local {
 		store = p.m.local
 	}
-	_ = store.Do(context.WithoutCancel(p.outer), op, leases, make([]Level, len(leases)))
+	_ = store.Do(context.WithoutCancel(p.outer), op, buckets, make([]Level, len(buckets)))
 }
 
 // Release gives the places among concurrent requests back. Handler does it when
 // the next handler has returned; after Take it is the caller's to do, best
 // deferred. More calls do nothing.
 func (p *Permit) Release() {
-	if p == nil {
+	if p == nil || p.taken == nil {
 		return
 	}
-	p.mu.Lock()
-	leases := p.leases
-	p.leases = nil
-	if p.renew != nil {
-		p.renew.Stop()
-	}
-	p.mu.Unlock()
-	if leases != nil {
-		p.doLeases(OpCredit, leases)
+	l := p.taken
+	l.mu.Lock()
+	buckets := l.buckets
+	l.buckets = nil
+	l.renew.Stop()
+	l.mu.Unlock()
+	if buckets != nil {
+		p.doLeases(OpCredit, buckets)
 	}
 }
 

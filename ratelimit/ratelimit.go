@@ -55,7 +55,6 @@ func New(c Config) (*Middleware, error) {
 	m := &Middleware{
 		byName:   make(map[string]*rule),
 		store:    c.Store,
-		hasher:   newHasher(c.KeySecret),
 		clientIP: c.ClientIP,
 		route:    c.Route,
 		exempt:   c.Exempt,
@@ -88,13 +87,15 @@ func New(c Config) (*Middleware, error) {
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
+	inMemory := true
 	switch c.Store.(type) {
 	case nil:
 		m.store = memory
 	case *Memory: // never fails
 	default:
-		m.local = memory
+		m.local, inMemory = memory, false
 	}
+	m.hasher = newHasher(c.KeySecret, inMemory)
 	return m, nil
 }
 
@@ -127,10 +128,10 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 			return
 		}
 	}
-	pc := &permitContext{Context: r.Context()}
-	pc.permit.m, pc.permit.outer = m, pc.Context
+	pc := &permitContext{}
+	pc.m, pc.outer = m, r.Context()
 	if c != nil {
-		pc.permit.hold(c)
+		pc.hold(c)
 		m.setFields(w.Header(), c, pc.lines[:])
 		m.done(c)
 	}
@@ -139,7 +140,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		// The copy hides what the mux and the handler set on it: the access log
 		// outside needs the route, the server removes a form's files.
 		r.Pattern, r.MultipartForm = inner.Pattern, inner.MultipartForm
-		pc.permit.Release()
+		pc.Release()
 	}()
 	next.ServeHTTP(w, inner)
 }
