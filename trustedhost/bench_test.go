@@ -23,6 +23,9 @@ func (d discard) WriteHeader(int)             {}
 func request(host string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Host = host
+	for _, name := range []string{"User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Cookie", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site"} {
+		r.Header.Set(name, "x")
+	}
 	return r
 }
 

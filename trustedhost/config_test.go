@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -194,4 +195,29 @@ func TestSetHostsIsAllOrNothing(t *testing.T) {
 
 	m = mustNew(t, trustedhost.Config{Hosts: []string{"a.example"}, RedirectHTTPS: true})
 	assert.Error(t, m.SetHosts([]string{"*"}))
+}
+
+// Every list holds the target of the redirect: no request may ever miss it.
+func TestSetHostsUnderLoad(t *testing.T) {
+	lists := [2][]string{{"both.example", "*.one.example", "10.0.0.0/8"}, {"*.both.example", "both.example", "*.two.example"}}
+	m := mustNew(t, trustedhost.Config{Hosts: lists[0], Redirects: map[string]string{"www.example": "both.example"}})
+	h := m.Handler(nop)
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for i := range 200 {
+				if g < 4 {
+					assert.NoError(t, m.SetHosts(lists[(g+i)%2]))
+					assert.Error(t, m.SetHosts([]string{"www.example"}))
+					continue
+				}
+				assert.Equal(t, 200, serve(h, request("both.example")).Code)
+				assert.Equal(t, 308, serve(h, request("www.example:81")).Code)
+				assert.Equal(t, 400, serve(h, request("three.example")).Code)
+				_ = m.Check(request("a.one.example"))
+				_ = m.Allowed("10.1.1.1")
+			}
+		})
+	}
+	wg.Wait()
 }

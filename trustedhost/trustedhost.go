@@ -119,14 +119,16 @@ const (
 // host, last what the application is asked.
 func (m *Middleware) judge(r *http.Request) (do verdict, what string) {
 	t := m.table.Load()
-	host := r.Host
+	host, one := r.Host, hasOneHost(r)
 	if m.host != nil {
 		host = m.host(r)
-	} else if !m.redirectHTTPS && hasOneHost(r) && t.listed(host) {
+	} else if one && !m.redirectHTTPS && t.listed(host) {
 		return pass, ""
 	}
-	if reason := agree(r); reason != "" {
-		return reject, string(reason)
+	if !one {
+		if reason := agree(r); reason != "" {
+			return reject, string(reason)
+		}
 	}
 	if host == "" {
 		if !r.ProtoAtLeast(1, 1) && m.exempt.covers(r) {
