@@ -1,0 +1,152 @@
+package secheaders_test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-go/gatehouse/secheaders"
+)
+
+// bothListener takes HTTP and HTTPS on one port, since the Observatory asks the
+// same host:port for both: a TLS client begins with the byte 22.
+type bothListener struct {
+	net.Listener
+	config *tls.Config
+}
+
+type peekedConn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c peekedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+func (l bothListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peeked := peekedConn{conn, bufio.NewReader(conn)}
+		switch first, err := peeked.r.Peek(1); {
+		case err != nil:
+			conn.Close()
+		case first[0] == 22:
+			return tls.Server(peeked, l.config), nil
+		default:
+			return peeked, nil
+		}
+	}
+}
+
+// authority makes a certificate authority and one certificate for localhost.
+func authority(t *testing.T) (caFile string, config *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the test's authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
+	require.NoError(t, err)
+	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{"localhost"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, leafKey.Public(), key)
+	require.NoError(t, err)
+	caFile = filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), 0o600))
+	return caFile, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}}, MinVersion: tls.VersionTLS12}
+}
+
+// scores are what the package comment says of each preset; A+ begins at 100, what
+// is above are extras.
+var scores = map[string]struct {
+	config secheaders.Config
+	score  int
+}{
+	"Default":              {secheaders.Default(), 125},
+	"Default with a nonce": {nonceConfig(), 125},
+	"API":                  {secheaders.API(), 130},
+	"OWASP":                {secheaders.OWASP(), 125},
+	"FlutterWeb":           {secheaders.FlutterWeb(secheaders.FlutterOptions{}), 120},
+	"FlutterWeb, CDN":      {secheaders.FlutterWeb(secheaders.FlutterOptions{CDN: true, Isolated: true}), 120},
+}
+
+func TestObservatoryScores(t *testing.T) {
+	tools := os.Getenv("GATEHOUSE_OBSERVATORY")
+	if tools == "" {
+		t.Skip("needs npm packages: run tools/observatory/run.sh")
+	}
+	caFile, config := authority(t)
+	args := []string{"scan.mjs"}
+	for name, s := range scores {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		host := "localhost:" + port
+		m := build(t, s.config)
+		page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.TLS == nil {
+				http.Redirect(w, r, "https://"+host+r.URL.Path, http.StatusPermanentRedirect)
+				return
+			}
+			if r.URL.Path != "/" {
+				http.NotFound(w, r)
+				return
+			}
+			_, _ = io.WriteString(w, `<!doctype html><html lang="en"><base href="/"><title>app</title>
+				<link rel="stylesheet" href="app.css"><script type="module" src="app.js"></script>`)
+		})
+		srv := &http.Server{Handler: m.Handler(page), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+		go func() { _ = srv.Serve(bothListener{l, config}) }()
+		t.Cleanup(func() { _ = srv.Close() })
+		args = append(args, name+"="+host)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd.Dir, cmd.Stderr = tools, t.Output()
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+caFile)
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s", out)
+	var got map[string]struct {
+		Grade  string
+		Score  int
+		Tests  map[string]any
+		Policy []struct{ Severity, Directive, Value, Text string }
+	}
+	require.NoError(t, json.Unmarshal(out, &got), "%s", out)
+	for name, want := range scores {
+		t.Logf("%s: %s %d %v", name, got[name].Grade, got[name].Score, got[name].Policy)
+		assert.Equal(t, "A+", got[name].Grade, fmt.Sprint(name, got[name].Tests))
+		assert.Equal(t, want.score, got[name].Score, fmt.Sprint(name, got[name].Tests))
+		for _, f := range got[name].Policy {
+			assert.NotContains(t, []string{"HIGH", "MEDIUM", "SYNTAX"}, f.Severity, "%s: %v", name, f)
+		}
+	}
+}
