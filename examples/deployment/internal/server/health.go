@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/problems"
+)
+
+// health answers two questions. /health: does this process answer? It asks
+// nobody else, or an outage of the database would have the platform restart every
+// replica. /health/ready: should it get requests? It asks the services behind it.
+type health struct {
+	checks   map[string]func(context.Context) error
+	log      *slog.Logger
+	draining atomic.Bool
+
+	mu   sync.Mutex // held while asking: many probes, one question
+	at   time.Time
+	last map[string]string
+	ok   bool
+}
+
+const (
+	readyFor     = time.Second     // how long an answer is good
+	checkTimeout = 2 * time.Second // a frozen database is no answer
+)
+
+func newHealth(checks map[string]func(context.Context) error, log *slog.Logger) *health {
+	return &health{checks: checks, log: log}
+}
+
+func (h *health) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /health/ready", func(w http.ResponseWriter, r *http.Request) {
+		if h.draining.Load() {
+			problems.Unavailable(w, r, 5*time.Second)
+			return
+		}
+		result, ok := h.ask()
+		status := http.StatusOK
+		if !ok {
+			status = http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", "5")
+		}
+		writeJSON(w, status, result)
+	})
+}
+
+// drain turns readiness off, so that the load balancer sends no more.
+func (h *health) drain() { h.draining.Store(true) }
+
+// ask asks all services at once, at most once a second whoever asks. What is
+// wrong goes into the log; the answer says only which.
+func (h *health) ask() (result map[string]string, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.at) < readyFor {
+		return h.last, h.ok
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout) // not the first prober's: others wait too
+	defer cancel()
+	type answer struct {
+		name string
+		err  error
+	}
+	answers := make(chan answer, len(h.checks))
+	for name, check := range h.checks {
+		go func() { answers <- answer{name, check(ctx)} }()
+	}
+	result, ok = map[string]string{}, true
+	for range h.checks {
+		a := <-answers
+		result[a.name] = "ok"
+		if a.err != nil {
+			result[a.name], ok = "unavailable", false
+			if h.ok || h.at.IsZero() {
+				h.log.Warn("not ready", "service", a.name, "error", a.err)
+			}
+		}
+	}
+	if ok && !h.ok && !h.at.IsZero() {
+		h.log.Info("ready again")
+	}
+	h.last, h.ok, h.at = result, ok, time.Now()
+	return result, ok
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // maps of strings only
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

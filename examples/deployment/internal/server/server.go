@@ -1,0 +1,314 @@
+// Package server is the hardened stack around the application, and its life: from
+// the listener to the last drained request.
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-go/gatehouse"
+	"github.com/gatehouse-go/gatehouse/correlation"
+	"github.com/gatehouse-go/gatehouse/corsx"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/problems"
+	"github.com/gatehouse-go/gatehouse/forwarded"
+	"github.com/gatehouse-go/gatehouse/ratelimit"
+	"github.com/gatehouse-go/gatehouse/secheaders"
+	"github.com/gatehouse-go/gatehouse/spa"
+	"github.com/gatehouse-go/gatehouse/trustedhost"
+)
+
+// maxBody bounds what a client may send, in bytes: JSON of a few fields.
+const maxBody = 256 << 10
+
+// Deps is what the server is made of.
+type Deps struct {
+	Config config.Config
+	App    fs.FS           // the built frontend
+	Store  ratelimit.Store // nil: in memory
+	// KeySecret keeps client addresses in Redis from being found by search.
+	KeySecret []byte
+	// Authenticate puts the user into the context or answers 401.
+	Authenticate func(http.Handler) http.Handler
+	// UserID tells whose request it is, "" outside Authenticate.
+	UserID func(*http.Request) string
+	// Routes registers everything under /api, /auth and /dev. protect is
+	// Authenticate with the limits per user inside.
+	Routes func(mux *http.ServeMux, protect func(http.Handler) http.Handler)
+	// Checks are what /health/ready asks, by name.
+	Checks map[string]func(context.Context) error
+	Log    *slog.Logger
+}
+
+// Server serves the application.
+type Server struct {
+	handler http.Handler
+	ids     *correlation.Middleware
+	health  *health
+	timeout time.Duration
+	log     *slog.Logger
+}
+
+// New builds the stack; its error lists every mistake.
+func New(d Deps) (*Server, error) {
+	s := &Server{health: newHealth(d.Checks, d.Log), timeout: d.Config.ShutdownTimeout, log: d.Log}
+	b, err := newStack(d)
+	if err != nil {
+		return nil, err
+	}
+	s.ids = b.ids
+	mux := http.NewServeMux()
+	s.health.register(mux)
+	d.Routes(mux, func(next http.Handler) http.Handler { return d.Authenticate(b.perUser.Handler(next)) })
+	mux.Handle("GET /api/stack", b.explain())
+	mux.Handle("/api/", problems.Fallback(mux)) // JSON, never the app's page
+	s.handler = b.wrap(mux)
+	return s, nil
+}
+
+// stack is the middleware, compiled.
+type stack struct {
+	client  *forwarded.Resolver
+	ids     *correlation.Middleware
+	headers *secheaders.Middleware
+	hosts   *trustedhost.Middleware
+	cors    *corsx.Middleware
+	perIP   *ratelimit.Middleware
+	perUser *ratelimit.Middleware
+	app     *spa.Middleware
+	csrf    *http.CrossOriginProtection // nil unless a cookie authenticates
+}
+
+func newStack(d Deps) (*stack, error) {
+	c := d.Config
+	var b stack
+	var errs []error
+	check := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	proxies, err := forwarded.Platform(c.Platform)
+	check(err)
+	b.client, err = forwarded.New(proxies)
+	if check(err); err != nil {
+		return nil, errors.Join(errs...) // the rest asks it
+	}
+	b.ids, err = correlation.New(correlation.Config{
+		Logger: d.Log, ClientIP: b.client.ClientIP, SlowAfter: 2 * time.Second,
+		// Probes every few seconds would be most of the log.
+		Skip: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/health") },
+	})
+	check(err)
+	b.app, err = spa.New(spa.Config{FS: d.App, Exclude: []string{"/api/", "/dev/"}, Logger: d.Log})
+	if check(err); err != nil {
+		return nil, errors.Join(errs...)
+	}
+	b.headers, err = secheaders.New(headersFor(c, b.app, b.client))
+	check(err)
+	b.hosts, err = trustedhost.New(trustedhost.Config{
+		Hosts:         c.AllowedHosts,
+		ExemptPaths:   []string{"/health", "/health/ready"}, // probed by address or by the platform's own host
+		HTTPS:         b.client.HTTPS,
+		RedirectHTTPS: c.Production(),
+	})
+	check(err)
+	b.cors, err = corsx.New(corsx.Config{
+		Origins: c.CORSOrigins,
+		Methods: []string{"PATCH", "DELETE"},
+		RequestHeaders: []string{
+			"Authorization", "Content-Type", "X-Correlation-ID", "Last-Event-ID",
+		},
+		ExposedHeaders: append(ratelimit.ExposedHeaders(), "X-Correlation-ID", "Location"),
+		Credentials:    c.TokenDelivery == "cookie",
+		MaxAge:         time.Hour,
+	})
+	check(err)
+	b.perIP, err = ratelimit.New(d.perIP(b.client.ClientIP))
+	check(err)
+	b.perUser, err = ratelimit.New(d.perUser(b.client.ClientIP))
+	check(err)
+	if c.TokenDelivery == "cookie" {
+		b.csrf = http.NewCrossOriginProtection()
+		for _, origin := range c.CORSOrigins {
+			check(b.csrf.AddTrustedOrigin(origin))
+		}
+		b.csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			problems.Write(w, r, http.StatusForbidden, "This request comes from another site.")
+		}))
+	}
+	return &b, errors.Join(errs...)
+}
+
+// wrap is the order, outermost last in reading, first in running; why each stands
+// where it does is told in the package comment of gatehouse.
+func (b *stack) wrap(mux *http.ServeMux) http.Handler {
+	layers := []func(http.Handler) http.Handler{
+		b.ids.Handler,     // an ID and a line for every answer
+		b.headers.Handler, // the headers on every answer
+		b.hosts.Handler,   // nothing below sees a forged host
+		b.cors.Handler,    // preflights cost no token; a 429 is readable
+		b.perIP.Handler,   // only what could be served spends tokens
+		bounded,           // bodies
+	}
+	if b.csrf != nil {
+		layers = append(layers, b.csrf.Handler)
+	}
+	return gatehouse.Chain(b.app.Handler(mux), layers...)
+}
+
+// bounded sets the body of the request it got. http.MaxBytesHandler would copy
+// the request, and the access log would lose the route.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headersFor begins with the default set and adds what the built app needs.
+func headersFor(c config.Config, app *spa.Middleware, client *forwarded.Resolver) secheaders.Config {
+	needs := app.CSP()
+	h := secheaders.Default()
+	if needs.Wasm { // a Flutter build
+		h = secheaders.FlutterWeb(secheaders.FlutterOptions{
+			CDN: len(needs.ScriptHosts) > 0, FontHosts: needs.FontHosts,
+		})
+	}
+	for _, hash := range needs.ScriptHashes {
+		h.CSP.Script = append(scriptSources(h.CSP), secheaders.Source(hash))
+	}
+	for _, hash := range needs.StyleHashes {
+		h.CSP.Style = append(styleSources(h.CSP), secheaders.Source(hash))
+	}
+	if c.FrontendURL.Host != c.BackendURL.Host {
+		h.CORP = secheaders.CORPCrossOrigin // the frontend on another site reads answers by CORS
+	}
+	h.HTTPS = client.HTTPS
+	return h
+}
+
+func scriptSources(p *secheaders.Policy) []secheaders.Source {
+	if p.Script == nil {
+		return []secheaders.Source{secheaders.Self}
+	}
+	return p.Script
+}
+
+func styleSources(p *secheaders.Policy) []secheaders.Source {
+	if p.Style == nil {
+		return []secheaders.Source{secheaders.Self}
+	}
+	return p.Style
+}
+
+func isAPI(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/auth/")
+}
+
+func times(limits []ratelimit.Limit, n int64) []ratelimit.Limit {
+	out := make([]ratelimit.Limit, len(limits))
+	for i, l := range limits {
+		l.Requests, l.Burst = l.Requests*n, l.Burst*n
+		out[i] = l
+	}
+	return out
+}
+
+// perIP limits what nobody has to log in for.
+func (d Deps) perIP(clientIP func(*http.Request) netip.Addr) ratelimit.Config {
+	c := d.Config
+	return ratelimit.Config{
+		Rules: []ratelimit.Rule{
+			{Name: "ip", Limits: c.RateDefault, Match: isAPI},
+			// An attacker with a whole network: a household has a /56 or /48 of
+			// IPv6, a hosting customer often a /24 of IPv4.
+			{Name: "network", Limits: times(c.RateDefault, 10), Key: ratelimit.ByNetwork(24, 48), Match: isAPI},
+			// A page is many files; a Flutter build is thirty.
+			{
+				Name: "files", Limits: []ratelimit.Limit{{Requests: 1000, Per: time.Minute}},
+				Match: func(r *http.Request) bool { return !isAPI(r) && r.URL.Path != "/health" },
+			},
+		},
+		Store: d.Store, Replicas: c.Replicas, ClientIP: clientIP, KeySecret: d.KeySecret,
+	}
+}
+
+// perUser limits who is logged in, wherever they are. The rule for AI answers
+// takes its place beside this one.
+func (d Deps) perUser(clientIP func(*http.Request) netip.Addr) ratelimit.Config {
+	return ratelimit.Config{
+		Rules: []ratelimit.Rule{{
+			Name: "user", Limits: d.Config.RateDefault, Key: ratelimit.ByValue(d.UserID),
+		}},
+		Store: d.Store, Replicas: d.Config.Replicas, ClientIP: clientIP, KeySecret: d.KeySecret,
+	}
+}
+
+// explain answers what the stack made of the very request, for the page that
+// demonstrates it.
+func (b *stack) explain() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := "listed"
+		if err := b.hosts.Check(r); err != nil {
+			host = err.Error()
+		}
+		cors := b.cors.Decide(r)
+		writeJSON(w, http.StatusOK, map[string]any{
+			"client_address": b.client.ClientIP(r).String(),
+			"https":          b.client.HTTPS(r),
+			"host":           host,
+			"cors":           map[string]string{"kind": string(cors.Kind), "reason": string(cors.Reason)},
+			"correlation_id": correlation.ID(r.Context()),
+			"request_id":     correlation.RequestID(r.Context()),
+			"protocol":       r.Proto,
+		})
+	})
+}
+
+// Run serves until ctx ends, then drains: readiness goes off, streams are told,
+// requests finish, and what is left after the timeout is cut.
+func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	base, cut := context.WithCancel(context.Background())
+	defer cut()
+	srv := &http.Server{
+		Handler:     s.handler,
+		BaseContext: func(net.Listener) context.Context { return base },
+		// A client that sends its header, or its body, byte by byte.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		// A client that reads byte by byte. Streams extend it per write.
+		WriteTimeout: 60 * time.Second,
+		// Longer than the load balancer's (Railway, Render, ALB: 60 s or less), or
+		// it sends a request into a connection that is just being closed: a 502.
+		IdleTimeout:    120 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.health.drain()
+	s.log.Info("draining", "timeout", s.timeout.String())
+	drain, cancel := context.WithTimeout(context.Background(), s.timeout)
+	defer cancel()
+	err := srv.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		cut()
+		err = srv.Close()
+		s.log.Warn("requests were cut after the shutdown timeout")
+	}
+	s.ids.Flush()
+	return err
+}
