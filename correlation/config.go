@@ -151,9 +151,6 @@ func compile(cfg Config) (*Middleware, error) {
 		panics:    cfg.Panics,
 		base:      time.Now(),
 	}
-	if m.clientIP == nil {
-		m.clientIP = peer
-	}
 	if cfg.Format > FormatHex32 {
 		errs.Add("Format", "", "is none of FormatToken, FormatUUID and FormatHex32")
 	} else if cfg.Generate != nil {

@@ -23,10 +23,10 @@ type Middleware struct {
 	header     string // canonical
 	format     Format
 	trust      func(*http.Request) bool
-	generate   func() string // nil: built in
-	logger     *slog.Logger  // nil: slog.Default()
-	clientIP   func(*http.Request) netip.Addr
-	level      func(Outcome) slog.Level // nil: built in
+	generate   func() string                  // nil: built in
+	logger     *slog.Logger                   // nil: slog.Default()
+	clientIP   func(*http.Request) netip.Addr // nil: the peer
+	level      func(Outcome) slog.Level       // nil: built in
 	skip       func(*http.Request) bool
 	slowAfter  time.Duration
 	query      QueryPolicy
@@ -205,13 +205,4 @@ func (x *exchange) answerPanic() any {
 	}
 	internalError.Write(&x.w, x.req)
 	return nil
-}
-
-// peer is the address of the connection's other end.
-func peer(r *http.Request) netip.Addr {
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		return ap.Addr()
-	}
-	addr, _ := netip.ParseAddr(r.RemoteAddr) // a middleware outside may have cut the port
-	return addr
 }

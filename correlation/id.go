@@ -1,9 +1,12 @@
 package correlation
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"net/netip"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -120,12 +123,31 @@ func (x *exchange) identify(r *http.Request) {
 		b = m.format.append(b, asV4(uuid.UUID(entropy[16:])))
 	}
 	endID := len(b)
-	if addr := m.clientIP(r); addr.IsValid() {
+	text, addr := x.clientAddr(r)
+	if addr.IsValid() {
 		b = addr.Unmap().WithZone("").AppendTo(b)
 	}
 	s := string(b)
-	x.requestID, x.client = s[:endRequest], s[endID:]
+	x.requestID, x.client = s[:endRequest], cmp.Or(text, s[endID:])
 	if x.id == "" {
 		x.id = s[endRequest:endID]
 	}
+}
+
+// clientAddr returns the client's address. An IPv4 peer's comes as its text, cut
+// from RemoteAddr: that is the usual case, and saves reading and writing it.
+func (x *exchange) clientAddr(r *http.Request) (string, netip.Addr) {
+	if x.mw.clientIP != nil {
+		return "", x.mw.clientIP(r)
+	}
+	if i := strings.LastIndexByte(r.RemoteAddr, ':'); i > 0 {
+		if addr, err := netip.ParseAddr(r.RemoteAddr[:i]); err == nil && addr.Is4() {
+			return r.RemoteAddr[:i], netip.Addr{}
+		}
+	}
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		return "", ap.Addr()
+	}
+	addr, _ := netip.ParseAddr(r.RemoteAddr) // a middleware outside may have cut the port
+	return "", addr
 }
