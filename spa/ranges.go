@@ -23,8 +23,9 @@ func (b byteRange) contentRange(size int64) string {
 // parseRanges reads the lines of Range. ok is false where the field is to be
 // ignored: an unknown unit, malformed, too many ranges, or more bytes in all
 // than the file has, which only overlaps make (sections 14.2 and 17.15). No
-// ranges with ok are an unsatisfiable request: 416.
-func parseRanges(lines []string, size int64) (ranges []byteRange, ok bool) {
+// ranges with ok are an unsatisfiable request: 416. They are appended to room.
+func parseRanges(room []byteRange, lines []string, size int64) (ranges []byteRange, ok bool) {
+	ranges = room
 	if len(lines) != 1 || size == 0 {
 		return nil, false
 	}

@@ -20,8 +20,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, f *file, on v
 	}
 	v := f.choose(r.Header["Accept-Encoding"])
 	if v == nil {
-		on.add(w.Header())
-		plain(w, r, http.StatusNotAcceptable)
+		refusals[http.StatusNotAcceptable].write(w, r, on)
 		return
 	}
 	var content fs.File
@@ -32,7 +31,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, f *file, on v
 		if content, err = v.source.open(); err != nil {
 			m.opts.log(slog.LevelError, "spa: a file is no longer what it was at start; restart after a deploy",
 				"file", v.source.name, "error", err)
-			plain(w, r, http.StatusServiceUnavailable)
+			refusals[http.StatusServiceUnavailable].write(w, r, vary{})
 			return
 		}
 		defer content.Close()
@@ -43,11 +42,12 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, f *file, on v
 		w.WriteHeader(http.StatusNotModified)
 		return
 	case http.StatusPreconditionFailed:
-		plain(w, r, http.StatusPreconditionFailed)
+		refusals[http.StatusPreconditionFailed].write(w, r, on)
 		return
 	}
 	if rng := r.Header["Range"]; rng != nil && r.Method == http.MethodGet && canSeek(v, content) && rangeHolds(r.Header, v.etag) {
-		if ranges, ok := parseRanges(rng, v.size); ok {
+		var room [maxRanges]byteRange
+		if ranges, ok := parseRanges(room[:0], rng, v.size); ok {
 			sendRanges(w, f, v, on, content, ranges)
 			return
 		}
@@ -70,9 +70,14 @@ var navigationVary = varyOn("Accept", "Sec-Fetch-Dest")
 
 func varyOn(names ...string) vary { return vary{names, strings.Join(names, ", ")} }
 
-// add adds the names to those that others have set; it keeps none of v.
-func (v vary) add(h http.Header) {
-	if v.line != "" {
+// set adds the names to those that others have set, or, where there are none,
+// sets line, a fresh slice of v.line.
+func (v vary) set(h http.Header, line []string) {
+	switch {
+	case v.line == "":
+	case len(h["Vary"]) == 0:
+		h["Vary"] = line
+	default:
 		headervalue.AddVary(h, v.names...)
 	}
 }
@@ -81,7 +86,7 @@ func (v vary) add(h http.Header) {
 // (RFC 9110, section 15.4.5). The values are one fresh array: the one allocation
 // of an answer.
 func setHeaders(h http.Header, f *file, v *variant, on vary, notModified bool) {
-	vals := [...]string{v.etag, f.cache, f.ctype, v.length, "bytes", v.coding.String(), ""}
+	vals := [...]string{v.etag, f.cache, f.ctype, v.length, "bytes", v.coding.String(), on.line}
 	fresh := make([]string, len(vals))
 	copy(fresh, vals[:])
 	h["Etag"] = fresh[0:1:1]
@@ -94,14 +99,7 @@ func setHeaders(h http.Header, f *file, v *variant, on vary, notModified bool) {
 			h["Content-Encoding"] = fresh[5:6:6]
 		}
 	}
-	switch {
-	case on.line == "":
-	case len(h["Vary"]) == 0:
-		fresh[6] = on.line
-		h["Vary"] = fresh[6:7:7]
-	default:
-		on.add(h)
-	}
+	on.set(h, fresh[6:7:7])
 }
 
 // canSeek tells whether a part can be sent; an fs.File need not be able to.
@@ -189,28 +187,47 @@ func sendRedirect(w http.ResponseWriter, r *http.Request, to string) {
 		to += "?" + r.URL.RawQuery
 	}
 	w.Header()["Location"] = []string{to}
-	plain(w, r, http.StatusTemporaryRedirect)
+	refusals[http.StatusTemporaryRedirect].write(w, r, vary{})
 }
 
 // notFound is the app's 404. It carries nothing that lets a cache keep it: after
 // the next deploy the file may be there. Vary says that a navigation may get
 // another answer.
 func notFound(w http.ResponseWriter, r *http.Request) {
-	navigationVary.add(w.Header())
-	plain(w, r, http.StatusNotFound)
+	refusals[http.StatusNotFound].write(w, r, navigationVary)
 }
 
-// plain answers with a status and its text. Nothing of the request is in it.
-func plain(w http.ResponseWriter, r *http.Request, status int) {
+// refusal is an answer that is not a file: its status and the status's text.
+// Nothing of the request is in it.
+type refusal struct {
+	status int
+	body   []byte
+	length string
+}
+
+// refusals are read only.
+var refusals = func() map[int]*refusal {
+	all := map[int]*refusal{}
+	for _, status := range []int{
+		http.StatusTemporaryRedirect, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable,
+		http.StatusPreconditionFailed, http.StatusServiceUnavailable,
+	} {
+		body := http.StatusText(status) + "\n"
+		all[status] = &refusal{status, []byte(body), strconv.Itoa(len(body))}
+	}
+	return all
+}()
+
+func (a *refusal) write(w http.ResponseWriter, r *http.Request, on vary) {
 	h := w.Header()
 	problem.DropEntity(h)
-	body := http.StatusText(status) + "\n"
-	v := []string{typeText, strconv.Itoa(len(body)), "nosniff"}
+	v := []string{typeText, a.length, "nosniff", on.line}
 	h["Content-Type"] = v[0:1:1]
 	h["Content-Length"] = v[1:2:2]
 	h["X-Content-Type-Options"] = v[2:3:3]
-	w.WriteHeader(status)
+	on.set(h, v[3:4:4])
+	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, body)
+		_, _ = w.Write(a.body)
 	}
 }

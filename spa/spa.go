@@ -155,7 +155,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			notFound(w, r)
 		default:
 			if at == route { // the same URL has another answer for a navigation
-				navigationVary.add(w.Header())
+				navigationVary.set(w.Header(), []string{navigationVary.line})
 			}
 			next.ServeHTTP(w, r)
 		}
@@ -177,7 +177,7 @@ func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notFound(w, r)
 	case !reads:
 		w.Header()["Allow"] = []string{"GET, HEAD"}
-		plain(w, r, http.StatusMethodNotAllowed)
+		refusals[http.StatusMethodNotAllowed].write(w, r, vary{})
 	case at == found:
 		m.serve(w, r, f, f.vary)
 	case m.opts.navigates(r):
