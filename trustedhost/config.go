@@ -86,7 +86,7 @@ type Config struct {
 	// is r.TLS != nil.
 	HTTPS func(*http.Request) bool
 
-	// OnReject answers a refused request. It must not repeat the host to the
+	// OnReject answers a refused request in place of this package. It must not repeat the host to the
 	// client: what comes back from a forged host is what cache poisoning is made
 	// of. Nil answers 400 with a constant problem+json.
 	OnReject func(http.ResponseWriter, *http.Request, *RejectError)

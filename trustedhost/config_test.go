@@ -151,19 +151,23 @@ func TestARedirectMustLeadToAListedHostInOneStep(t *testing.T) {
 		{[]string{"a.example"}, map[string]string{"[::1]": "a.example", "127.0.0.1": "a.example"}, nil},
 		{[]string{"a_b.example"}, map[string]string{"c_d.example": "a_b.example"}, nil},
 		{
-			[]string{"a.example:8443"}, map[string]string{"www.a.example": "a.example"},
+			[]string{"a.example:8443"},
+			map[string]string{"www.a.example": "a.example"},
 			[]string{`Redirects["www.a.example"] "a.example": is not in Hosts for every port, so that the redirect would lead to a refusal; add it there without a port`},
 		},
 		{
-			[]string{"a.example"}, map[string]string{"www.a.example": "b.example"},
+			[]string{"a.example"},
+			map[string]string{"www.a.example": "b.example"},
 			[]string{`Redirects["www.a.example"] "b.example": is not in Hosts for every port, so that the redirect would lead to a refusal; add it there without a port`},
 		},
 		{
-			[]string{"a.example"}, map[string]string{"a.example": "A.example."},
+			[]string{"a.example"},
+			map[string]string{"a.example": "A.example."},
 			[]string{`Redirects["a.example"] "a.example": is an alias itself, so that the redirects follow each other or never end; name the final host`},
 		},
 		{
-			[]string{"*.x.example"}, map[string]string{"a.x.example": "b.x.example", "b.x.example": "a.x.example", "c.x.example": "a.x.example"},
+			[]string{"*.x.example"},
+			map[string]string{"a.x.example": "b.x.example", "b.x.example": "a.x.example", "c.x.example": "a.x.example"},
 			[]string{
 				`Redirects["a.x.example"] "b.x.example": is an alias itself, so that the redirects follow each other or never end; name the final host`,
 				`Redirects["b.x.example"] "a.x.example": is an alias itself, so that the redirects follow each other or never end; name the final host`,

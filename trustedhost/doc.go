@@ -20,21 +20,23 @@
 // machine.
 //
 // A list of hosts alone does not end this, since many strings mean the same host
-// and others only look like one: "example.com:@attacker.example" begins with a
-// listed name, "attacker.example/.example.com" ends with one (net/http lets both
-// through, the second on HTTP/2), and an HTTP/2 request can carry three hosts.
+// and others only look like one. "attacker.example/.example.com" ends like a
+// listed name, and net/http's HTTP/2 server lets it through as :authority;
+// "example.com:99999" begins like one; one HTTP/2 request can name three hosts.
 // So the host is first parsed, strictly, and only the result is compared:
 //
-//   - case and one trailing dot do not matter; IPv6 is compared by value; ports
+//   - case and one trailing dot do not matter, IPv6 is compared by value, ports
 //     are numbers from 1 to 65535, with leading zeros or empty, as RFC 3986,
 //     section 3.2.3, has them
 //   - refused are user information, percent-encoding, bytes outside ASCII, zones
 //     and IPvFuture, empty labels, labels over 63 octets or with a hyphen at an
 //     end, names over 253 octets, xn-- labels that do not decode, and whatever
-//     the WHATWG URL standard reads as an IPv4 address unless it is one of four
-//     decimal parts (127.1, 0x7f.1, 2130706433)
-//   - the target of an absolute-form request, :authority and a Host field must
-//     name the same host and port
+//     the WHATWG URL standard reads as an IPv4 address unless it has four decimal
+//     parts (so 127.1, 0x7f.1, 2130706433)
+//   - r.Host, an absolute request target and an HTTP/2 Host field beside
+//     :authority must name the same host and port
+//   - an absolute target is http or https, with a host and without user
+//     information; the target of CONNECT is a host with its port and no more
 //
 // # What it answers
 //
@@ -44,11 +46,12 @@
 //	missing, malformed, conflicting
 //	or unlisted host                400, a constant problem+json without the host
 //
-// net/http itself answers some requests before any middleware sees them: a
-// missing or second Host line on HTTP/1.1, bytes that no header may hold, user
-// information in :authority, and "OPTIONS *" (unless
-// http.Server.DisableGeneralOptionsHandler is set), which it answers for every
-// host. A CONNECT request is checked like any other and never redirected.
+// A CONNECT request is checked like any other and never redirected.
+//
+// net/http itself answers some requests before any middleware sees them: on
+// HTTP/1 a missing or second Host line and bytes that no Host has, on HTTP/2
+// user information in :authority, and "OPTIONS *" of whatever host, unless
+// http.Server.DisableGeneralOptionsHandler is set.
 //
 // # What it does not stop
 //
@@ -80,20 +83,19 @@
 //	            that host; it is Railway's, and no client's to point anywhere.
 //	Render      sends the service's own domain, which Hosts holds anyway
 //	            ("app.onrender.com" and the custom domains).
-//	Fly         sends the machine's private address and port ("172.19.0.2:8080",
-//	            "[fdaa::3]:8080"). Exempt the path; or in the check of fly.toml:
-//	            headers = { Host = "app.example.com" }.
-//	AWS ALB     sends the target's address, and its port unless that is the
-//	            default. Exempt the path; with ExemptPeers the subnets of the load
-//	            balancer.
-//	Kubernetes  sends the pod's address. Exempt the path, with ExemptPeers the
-//	            node's network; or in the probe: httpGet.httpHeaders with name Host.
-//	HAProxy     sends HTTP/1.0 without Host where "option httpchk GET /health" is
-//	            all that is said: this passes on an exempt path too.
+//	Fly         sends the machine's private address and port ("172.19.0.2:8080").
+//	            Exempt the path.
+//	AWS ALB     sends an address of the private network, perhaps with a port.
+//	            Exempt the path, with ExemptPeers the balancer's subnets.
+//	Kubernetes  sends the pod's address and port. Exempt the path, with ExemptPeers
+//	            the nodes' network; or give the probe a Host of your own under
+//	            httpGet.httpHeaders.
+//	HAProxy     sends HTTP/1.0 without Host where the configuration says no more
+//	            than "option httpchk GET /health": this passes on an exempt path.
 //
 // Listing "10.0.0.0/8" for such probes would accept them on every path; an exempt
-// path is the smaller hole. Where Config.HTTPS redirects, exempt paths still
-// answer themselves, so that a probe over plain HTTP sees 200.
+// path is the smaller hole. With RedirectHTTPS exempt paths still answer
+// themselves, so that a probe over plain HTTP sees 200.
 //
 // # Standards
 //

@@ -31,7 +31,8 @@ type Host struct {
 func ParseHost(s string) (Host, error) {
 	a, err := hostport.Parse(s)
 	if err != nil {
-		return Host{}, hostError(err.(hostport.Error)) //nolint:errorlint // it returns no other
+		reason, _ := err.(hostport.Error) //nolint:errorlint // never wrapped, and errors.As allocates
+		return Host{}, hostError(reason)
 	}
 	return normalise(a), nil
 }

@@ -16,12 +16,21 @@ func parse(s string) (hostport.Authority, bool) {
 }
 
 // hasOneHost tells whether r.Host is the only place where the request names a
-// host: origin-form on HTTP/1, where net/http removes Host from the header, and
-// an HTTP/2 request with :authority alone.
+// host: origin-form on HTTP/1, an HTTP/2 request with :authority alone.
 func hasOneHost(r *http.Request) bool {
 	u := r.URL
 	return u != nil && u.Scheme == "" && u.Host == "" && u.Opaque == "" && u.User == nil &&
-		len(r.Header["Host"]) == 0
+		len(hostLines(r)) == 0
+}
+
+// hostLines are the Host lines beside :authority. On HTTP/1 there are none: the
+// one line has become r.Host and left the header (see http.Request), which saves
+// a lookup that would cost as much as that of the host.
+func hostLines(r *http.Request) []string {
+	if r.ProtoMajor == 1 {
+		return nil
+	}
+	return r.Header["Host"]
 }
 
 // agree refuses a request whose target no origin server is sent, and one whose
@@ -42,7 +51,7 @@ func agree(r *http.Request) Reason {
 			return reason
 		}
 	}
-	switch lines := r.Header["Host"]; len(lines) {
+	switch lines := hostLines(r); len(lines) {
 	case 0:
 		return ""
 	case 1:

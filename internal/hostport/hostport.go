@@ -184,25 +184,27 @@ var class = func() (c [256]uint8) {
 // returns the rest from the colon on.
 func (a *Authority) setName(s string) (rest string, err error) {
 	start := 0 // of the current label
+	end := len(s)
 	var seen uint8
-scan:
 	for i := range len(s) {
 		k := class[s[i]]
 		seen |= k
-		switch {
-		case k < dot:
-		case k == dot:
-			if n := i - start; n == 0 || n > 63 {
-				return "", ErrLabel
-			}
-			start = i + 1
-		case k == colon:
-			s, rest = s[:i], s[i:]
-			break scan
-		default:
+		if k < dot {
+			continue
+		}
+		if k == colon {
+			end = i
+			break
+		}
+		if k == bad {
 			return "", badByte(s)
 		}
+		if n := i - start; n == 0 || n > 63 {
+			return "", ErrLabel
+		}
+		start = i + 1
 	}
+	s, rest = s[:end], s[end:]
 	if s == "" {
 		return "", ErrEmpty
 	}
