@@ -255,7 +255,7 @@ func (l *linter) isolation(c *Config) {
 func (l *linter) permissions(p Permissions) {
 	for _, f := range slices.Sorted(maps.Keys(p)) {
 		field := "Permissions[" + strconv.Quote(string(f)) + "]"
-		if !contains(features, string(f)) {
+		if !slices.Contains(features, string(f)) {
 			l.add("permissions-unknown", Low, field, "", "no browser known to this package has the feature")
 		}
 		if _, powerful := defaultPermissions()[f]; powerful && slices.Contains(p[f], "*") {

@@ -193,13 +193,6 @@ func (p *Policy) clone() *Policy {
 	return &c
 }
 
-// usesNonce tells whether any directive holds NonceSource.
-func (p *Policy) usesNonce() bool {
-	return p != nil && slices.ContainsFunc(directives, func(d directive) bool {
-		return slices.Contains(*d.list(p), NonceSource)
-	})
-}
-
 // policyCheck collects the mistakes of one policy. Prefix is "CSP." in a Config,
 // where mistakes are named by field; without it they are named by directive.
 type policyCheck struct {

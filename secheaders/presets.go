@@ -1,5 +1,7 @@
 package secheaders
 
+import "slices"
+
 // Default is the secure default with every field written out, to begin from:
 //
 //	c := secheaders.Default()
@@ -84,7 +86,7 @@ func FlutterWeb(o FlutterOptions) Config {
 		engine, font := Source("https://www.gstatic.com/flutter-canvaskit/"), "https://fonts.gstatic.com"
 		p.Script = append(p.Script, engine)
 		p.Connect = append(p.Connect, engine)
-		if !contains(fonts, font) {
+		if !slices.Contains(fonts, font) {
 			fonts = append([]string{font}, fonts...)
 		}
 	}

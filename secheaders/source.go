@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -277,7 +278,7 @@ func schemeProblem(scheme string) string {
 	}
 	known := []string{"http", "https", "ws", "wss", "data", "blob", "filesystem", "mediastream"}
 	for _, k := range known {
-		if distance(scheme, k) == 1 && !contains(known, scheme) {
+		if distance(scheme, k) == 1 && !slices.Contains(known, scheme) {
 			return "is no scheme that browsers know; did you mean " + strconv.Quote(k+":") + "?"
 		}
 	}
@@ -344,15 +345,6 @@ func pathProblem(path string, in group) string {
 		return "has a path with a wrong percent-encoding"
 	}
 	return ""
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // didYouMean suggests the nearest of known, or nothing.
