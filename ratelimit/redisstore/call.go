@@ -3,101 +3,103 @@ package redisstore
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 )
 
 // A call is one operation on its way through a lane: copies of what the caller
-// wants, and room for the answer. Its state says who owns it. The caller does
-// until it is queued and once it is finished; in between the lane does, and a
-// caller that will not wait longer gives it up for good.
+// wants, and room for the answer.
+//
+// Its state decides who may touch it. Whoever moves it to finished sends the one
+// message on done, and the caller reads the answer; whoever moves it to gone
+// ends the wait without an answer, and then nobody but the lane may look at the
+// rest. A call that is gone is left to the garbage collector.
 type call struct {
-	op      ratelimit.Op
-	probe   bool // the one call that an open breaker let through
-	must    bool // to be sent even if the caller is gone: it gives something back
-	sent    int64
-	buckets []ratelimit.Bucket
-	levels  []ratelimit.Level
-	news    []bool // see took
-	err     error
+	op       ratelimit.Op
+	probe    bool  // the one call that an open breaker let through
+	must     bool  // to be sent even if nobody waits: it gives something back
+	deadline int64 // until when the caller waits
+	sent     int64 // when it went out
+	buckets  []ratelimit.Bucket
+	levels   []ratelimit.Level
+	news     []bool // see took
+	err      error
 
 	state atomic.Int32
-	done  chan struct{} // one message when finished, if the caller is still there
-	timer *time.Timer
+	done  chan struct{}
 }
 
 const (
 	queued   int32 = iota // nothing has been sent
 	sent                  // it may have been executed
-	finished              // err, levels and news hold; the caller's again
-	gone                  // the caller left; the lane's to recycle
+	finished              // err and levels hold
+	gone                  // nobody waits any more
 )
 
-var calls = sync.Pool{New: func() any {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &call{done: make(chan struct{}, 1), timer: timer}
-}}
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
 func newCall(op ratelimit.Op, buckets []ratelimit.Bucket) *call {
 	c := calls.Get().(*call)
 	c.op, c.probe, c.must, c.err = op, false, false, nil
 	c.buckets = append(c.buckets[:0], buckets...)
-	c.levels = append(c.levels[:0], make([]ratelimit.Level, len(buckets))...)
-	c.news = append(c.news[:0], make([]bool, len(buckets))...)
+	if n := len(buckets); cap(c.levels) < n {
+		c.levels, c.news = make([]ratelimit.Level, n), make([]bool, n)
+	} else {
+		c.levels, c.news = c.levels[:n], c.news[:n]
+		clear(c.news)
+	}
 	c.state.Store(queued)
 	return c
 }
 
+// recycle keeps a finished call, or one that was never submitted, for the next.
 func (c *call) recycle() {
-	c.timer.Stop()
 	if cap(c.buckets) <= 64 { // one huge call shall not be kept for ever
 		calls.Put(c)
 	}
 }
 
-// finish hands the call back to its caller, or recycles it.
-func (c *call) finish(err error) {
-	c.err = err
-	for {
-		state := c.state.Load()
-		if state == gone {
-			c.recycle()
-			return
-		}
-		if c.state.CompareAndSwap(state, finished) {
-			c.done <- struct{}{}
-			return
-		}
-	}
-}
-
-// send marks the call as sent. False where the caller left before, so that it
-// must not be charged.
+// send marks the call as sent. False where nobody waits any more, so that it must
+// not be charged.
 func (c *call) send() bool {
 	return c.state.CompareAndSwap(queued, sent) || c.must
 }
 
-// unsend puts a call that was certainly not executed back to queued. False where
-// its caller has left; the call is then recycled.
+// unsend makes a call that was certainly not executed queued again. False where
+// nobody waits for it.
 func (c *call) unsend() bool {
-	if c.state.CompareAndSwap(sent, queued) || c.must {
+	return c.state.CompareAndSwap(sent, queued) || c.must
+}
+
+// finish answers the caller, if it still waits.
+func (c *call) finish(err error) {
+	c.err = err
+	if c.leave(finished) {
+		c.done <- struct{}{}
+	}
+}
+
+// expire ends the wait without an answer.
+func (c *call) expire() bool {
+	if c.leave(gone) {
+		c.done <- struct{}{}
 		return true
 	}
-	c.recycle()
 	return false
 }
 
-// abandon gives the call up. False where it is finished after all: then its
-// message is on the way and the call still the caller's.
-func (c *call) abandon() bool {
+// abandon is for a caller that will not wait longer. False where the wait has
+// ended already: then the message is there.
+func (c *call) abandon() bool { return c.leave(gone) }
+
+// leave moves the call to one of its last two states, once.
+func (c *call) leave(to int32) bool {
 	for {
 		state := c.state.Load()
-		if state == finished {
+		if state == finished || state == gone {
 			return false
 		}
-		if c.state.CompareAndSwap(state, gone) {
+		if c.state.CompareAndSwap(state, to) {
 			return true
 		}
 	}

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"time"
 
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 )
@@ -19,7 +18,7 @@ type part struct {
 // all, those that granted it get it back before the answer; if that fails too,
 // it stays charged.
 func (s *Store) doGroups(ctx context.Context, op ratelimit.Op, buckets []ratelimit.Bucket, levels []ratelimit.Level) error {
-	until := time.Now().Add(s.timeout)
+	until := s.now() + int64(s.timeout)
 	parts := split(op, buckets)
 	s.all(ctx, parts, until)
 	allowed := true
@@ -68,24 +67,23 @@ func split(op ratelimit.Op, buckets []ratelimit.Bucket) []part {
 }
 
 // all submits the parts' calls together and waits for each until the deadline.
-func (s *Store) all(ctx context.Context, parts []part, until time.Time) {
+func (s *Store) all(ctx context.Context, parts []part, until int64) {
 	for i := range parts {
 		p := &parts[i]
-		if p.err = s.submit(p.call); p.err != nil {
-			p.call.recycle()
+		if p.err = s.submit(p.call, until); p.err != nil {
 			p.call = nil
 		}
 	}
 	for i := range parts {
 		if p := &parts[i]; p.call != nil {
-			p.err = s.await(ctx, p.call, max(0, time.Until(until)))
+			p.err = s.await(ctx, p.call)
 		}
 	}
 }
 
 // giveBack credits the groups that granted a take which others did not, and
 // tells the levels as they stand without it.
-func (s *Store) giveBack(parts []part, levels []ratelimit.Level, until time.Time) {
+func (s *Store) giveBack(parts []part, levels []ratelimit.Level, until int64) {
 	var credits []part
 	for _, p := range parts {
 		if p.err != nil || !p.call.granted() {

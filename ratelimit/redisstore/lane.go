@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,10 +20,16 @@ type lane struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	queue   []*call
-	idle    int // workers that wait, less those already woken
+	out     []*trip // that are on their way
+	idle    int     // workers that wait, less those already woken
 	workers int
 	closed  bool
 	breaker breaker
+
+	// One timer for all calls: set for the earliest deadline, or later woken in
+	// vain. A timer for each call would cost more than the call.
+	watch   *time.Timer
+	watched int64 // when it fires; 0: not set
 }
 
 const (
@@ -41,6 +48,8 @@ const (
 func newLane(s *Store) *lane {
 	l := &lane{store: s}
 	l.wake.L = &l.mu
+	l.watch = time.AfterFunc(time.Hour, l.expire)
+	l.watch.Stop()
 	return l
 }
 
@@ -51,13 +60,15 @@ func (l *lane) submit(c *call) error {
 	if l.closed {
 		return ErrClosed
 	}
-	ok, probe := l.breaker.admit(l.store.now())
+	now := l.store.now()
+	ok, probe := l.breaker.admit(now)
 	if !ok {
 		return ErrUnavailable
 	}
 	c.probe = probe
 	l.queue = append(l.queue, c)
 	l.rouse()
+	l.watchFor(c.deadline, now)
 	return nil
 }
 
@@ -75,40 +86,64 @@ func (l *lane) rouse() {
 	}
 }
 
-// overrun says that a caller's time was up.
-func (l *lane) overrun() {
+func (l *lane) watchFor(deadline, now int64) {
+	if l.watched == 0 || deadline < l.watched {
+		l.watched = deadline
+		l.watch.Reset(time.Duration(max(0, deadline-now)))
+	}
+}
+
+// expire ends the wait of those whose time is up. It is the timer's.
+func (l *lane) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open()
+	now := l.store.now()
+	l.watched = 0
+	late := false
+	look := func(calls []*call) {
+		for _, c := range calls {
+			switch state := c.state.Load(); {
+			case state != queued && state != sent:
+			case c.deadline > now:
+				l.watchFor(c.deadline, now)
+			default:
+				late = c.expire() && !c.must || late
+			}
+		}
+	}
+	look(l.queue)
+	for _, t := range l.out {
+		look(t.calls)
+	}
+	if late {
+		l.open(now)
+	}
 }
 
 // open opens the breaker, if it is closed, and sends those who wait in the queue
 // home: they would only wait for nothing. With the lock held.
-func (l *lane) open() {
-	if !l.breaker.trip(l.store.now()) {
+func (l *lane) open(now int64) {
+	if !l.breaker.trip(now) {
 		return
 	}
-	kept := l.queue[:0]
-	for _, c := range l.queue {
+	l.queue = slices.DeleteFunc(l.queue, func(c *call) bool {
 		if c.must || c.probe {
-			kept = append(kept, c)
-		} else {
-			c.finish(ErrUnavailable)
+			return false
 		}
-	}
-	clear(l.queue[len(kept):])
-	l.queue = kept
+		c.finish(ErrUnavailable)
+		return true
+	})
 }
 
 func (l *lane) work() {
 	defer l.store.workers.Done()
 	t := newTrip(l.store)
 	for l.next(t) {
-		ctx, cancel := context.WithTimeout(l.store.ctx, l.store.tripTimeout)
 		began := l.store.now()
+		ctx, cancel := context.WithTimeout(l.store.ctx, l.store.tripTimeout)
 		err := t.run(ctx, began)
 		cancel()
-		l.settle(t, err == nil && l.store.now()-began <= int64(l.store.timeout))
+		l.back(t, err == nil, began)
 		if t.finish(); len(t.again) > 0 {
 			time.Sleep(tryAgain)
 			l.requeue(t)
@@ -121,75 +156,75 @@ func (l *lane) work() {
 func (l *lane) next(t *trip) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for {
-		if l.closed {
-			return false
-		}
+	for !l.closed {
 		n := min(len(l.queue), maxTrip)
 		for _, c := range l.queue[:n] {
 			l.board(t, c)
 		}
-		rest := copy(l.queue, l.queue[n:])
-		clear(l.queue[rest:])
-		l.queue = l.queue[:rest]
+		l.queue = slices.Delete(l.queue, 0, n)
 		if len(t.calls) > 0 {
-			if rest > 0 {
+			if len(l.queue) > 0 {
 				l.rouse()
 			}
+			l.out = append(l.out, t)
 			return true
 		}
-		if rest == 0 {
+		if len(l.queue) == 0 {
 			l.idle++
 			l.wake.Wait()
 		}
 	}
+	return false
 }
 
-// board takes a call along, unless its caller has left: then it is not charged.
+// board takes a call along, unless nobody waits for it: then it is not charged.
 func (l *lane) board(t *trip, c *call) {
-	if !c.send() {
-		if c.probe {
-			l.breaker.probed(0, false)
-		}
-		c.recycle()
-		return
+	if c.send() {
+		t.calls = append(t.calls, c)
+		t.probe = t.probe || c.probe
+	} else if c.probe {
+		l.breaker.probed(0, false)
 	}
-	t.calls = append(t.calls, c)
-	t.probe = t.probe || c.probe
 }
 
-// settle tells the breaker how the trip went.
-func (l *lane) settle(t *trip, good bool) {
+// back tells the breaker how the trip went, and takes it off the watch. An
+// answer that came when nobody could wait any more is no good sign.
+func (l *lane) back(t *trip, answered bool, began int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.out = slices.DeleteFunc(l.out, func(o *trip) bool { return o == t })
+	now := l.store.now()
+	good := answered && now-began <= int64(l.store.timeout)
 	if t.probe {
-		l.breaker.probed(l.store.now(), !good)
+		l.breaker.probed(now, !good)
 	}
 	if good {
 		l.breaker.answered()
 	} else {
-		l.open()
+		l.open(now)
 	}
 }
 
-// requeue puts the calls that were not executed first in the queue again.
+// requeue puts the calls that were not executed at the head of the queue.
 func (l *lane) requeue(t *trip) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	back := t.again[:0]
+	now := l.store.now()
+	var back []*call
 	for _, c := range t.again {
-		if c.probe = false; c.unsend() {
-			back = append(back, c)
+		if c.probe = false; !c.unsend() {
+			continue
 		}
-	}
-	defer func() { clear(t.again); t.again = t.again[:0] }()
-	if l.closed {
-		for _, c := range back {
+		if l.closed {
 			c.finish(ErrClosed)
+			continue
 		}
-		return
+		back = append(back, c)
+		l.watchFor(c.deadline, now)
 	}
-	l.queue = append(append(make([]*call, 0, len(back)+len(l.queue)), back...), l.queue...)
+	l.queue = append(back, l.queue...)
+	clear(t.again)
+	t.again = t.again[:0]
 }
 
 // close ends the workers as soon as they are back, and sends the queue home.

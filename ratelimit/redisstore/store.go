@@ -91,6 +91,9 @@ func (s *Store) Close() error {
 	}
 	s.cancel()
 	s.workers.Wait()
+	for _, l := range s.lanes {
+		l.watch.Stop() // only now: it ends the wait of those whose trip was out
+	}
 	return nil
 }
 
@@ -114,11 +117,10 @@ func (s *Store) Do(ctx context.Context, op ratelimit.Op, buckets []ratelimit.Buc
 		return s.doGroups(ctx, op, buckets, levels)
 	}
 	c := newCall(op, buckets)
-	if err := s.submit(c); err != nil {
-		c.recycle()
+	if err := s.submit(c, s.now()+int64(s.timeout)); err != nil {
 		return err
 	}
-	if err := s.await(ctx, c, s.timeout); err != nil {
+	if err := s.await(ctx, c); err != nil {
 		return err
 	}
 	copy(levels, c.levels)
@@ -134,28 +136,29 @@ func (s *Store) lane(group [16]byte) *lane {
 	return s.lanes[int(slotOf(group))*len(s.lanes)/slots]
 }
 
-func (s *Store) submit(c *call) error { return s.lane(c.buckets[0].Group).submit(c) }
+// submit puts a new call into its lane's queue.
+func (s *Store) submit(c *call, deadline int64) error {
+	c.deadline = deadline
+	err := s.lane(c.buckets[0].Group).submit(c)
+	if err != nil {
+		c.recycle()
+	}
+	return err
+}
 
-// await waits for a submitted call. After an error the call is no longer the
-// caller's.
-func (s *Store) await(ctx context.Context, c *call, timeout time.Duration) error {
-	c.timer.Reset(timeout)
+// await waits for a submitted call until its deadline. After an error the call
+// is no longer the caller's.
+func (s *Store) await(ctx context.Context, c *call) error {
 	select {
 	case <-c.done:
-	case <-c.timer.C:
-		l, late := s.lane(c.buckets[0].Group), timeout > 0
-		if c.abandon() {
-			if late {
-				l.overrun()
-			}
-			return ErrTimeout
-		}
-		<-c.done
 	case <-ctx.Done():
 		if c.abandon() {
 			return gaveUp(ctx.Err())
 		}
 		<-c.done
+	}
+	if c.state.Load() == gone {
+		return ErrTimeout
 	}
 	if err := c.err; err != nil {
 		c.recycle()

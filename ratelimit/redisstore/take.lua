@@ -1,269 +1,252 @@
--- Token buckets and leases, for package redisstore. See store.go of package
--- ratelimit for what each operation means; the semantics are defined there.
+-- Token buckets and leases, for package redisstore. What each operation means is
+-- defined in store.go of package ratelimit.
 --
--- KEYS  the distinct keys that the records below name by number
--- ARGV  records, each: op, times, count, then count buckets of
---           key number, rate, period, cap, cost, lease
---       times > 1 only for a take without leases: that many equal calls in turn.
--- Reply integers, for each record: granted, then for each bucket a unit count
---       and a flag. granted is how many of the calls passed, -1 for a key that
---       holds something else (its flag is then 1).
+-- KEYS   the distinct keys that the records name by number
+-- ARGV   records, each: op, times, count, then for each of count buckets
+--            key number, "rate period cap", cost, lease
+--        lease is '' of a token bucket, '-' where an operation on leases names
+--        none. times > 1 only for a take without leases: so many equal calls in
+--        turn.
+-- Reply  integers, for each record: granted, then for each bucket a number of
+--        units and a flag. granted is how many of the calls passed; -1 where a
+--        key holds something else, whose flag is then 1.
 --
--- Every number is an integer below 2^53, which a Lua number holds exactly.
--- fmod is exact; % and / of such numbers are not, except where / has no rest.
+-- A token bucket is a string "b1 level last rate period cap", last in
+-- microseconds. A key that is not there is a full one. Leases are a sorted set
+-- of names by the microsecond at which they end.
+--
+-- Every number is an integer of at most 2^53, which a Lua number holds exactly.
+-- fmod is exact; % is not, and / only where nothing is left over.
+--
+-- It is written for speed where most calls pass: functions and tables are made
+-- anew in each run, so there are few of them.
 
 local fmod, format, match = math.fmod, string.format, string.match
-local TAKE, PEEK, CHARGE, CREDIT, RESET = 1, 2, 3, 4, 5
-local MAX = 4503599627370496 -- 2^52, MaxUnits
+local MAX = 4503599627370496 -- 2^52
 local STEP = 1000000         -- a clock that is further behind than this is another clock
 
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = time[1] * 1000000 + time[2]
 
-local function int(x) return format('%.0f', x) end -- the default is %.14g
-
-local function ceil_div(a, b)
-  local rest = fmod(a, b)
-  local q = (a - rest) / b
-  if rest > 0 then q = q + 1 end
-  return q
+local function bad_type(reply) -- other errors end the script, which has written nothing yet
+  if type(reply) ~= 'table' or not reply.err then return false end
+  if match(reply.err, 'WRONGTYPE') then return true end
+  error(reply.err)
 end
 
--- floor(level * period / stored), clamped to [-cap, cap]. The product has up to
--- 104 bits, so one bit of period at a time: q and rest stay below 2^53.
-local function carry(level, period, stored, cap)
-  local a = level < 0 and -level or level
-  local a_rest = fmod(a, stored)
-  local a_q = (a - a_rest) / stored
-  local q, rest, bit = 0, 0, MAX
-  while bit >= 1 do
-    q, rest = 2 * q, 2 * rest
-    if rest >= stored then q, rest = q + 1, rest - stored end
-    if period >= bit then
-      period = period - bit
-      q, rest = q + a_q, rest + a_rest
-      if rest >= stored then q, rest = q + 1, rest - stored end
-    end
-    if q > cap then q, rest = cap, 0 break end -- it only grows
-    bit = bit / 2
-  end
-  if level >= 0 then return q end
-  if rest > 0 and q < cap then q = q + 1 end
-  return -q
-end
-
--- reply of a read, or nil and true where the key holds another type. Any other
--- error (no permission, say) ends the script, which has then written nothing.
-local function read(...)
-  local v = redis.pcall(...)
-  if type(v) == 'table' and v.err then
-    if match(v.err, 'WRONGTYPE') then return nil, true end
-    error(v.err)
-  end
-  return v
-end
-
--- What a key held when the script began, brought up to now, and what the
--- records before this one have made of it. Written once, at the end.
+-- What a key held when the script began, brought up to now, and what the records
+-- since have made of it. Written once, at the end.
 local states = {}
 
-local function parse(v, s)
-  local level, last, rate, period, cap = match(v, '^b1 (%-?%d+) (%d+) (%d+) (%d+) (%d+)$')
-  if not level then return false end
-  level, last = tonumber(level), tonumber(last)
+-- Limits by their text: few, for many keys. nil where they are none.
+local limits_of = {}
+
+local function parse(text)
+  local rate, period, cap = match(text, '^(%d+) (%d+) (%d+)$')
   rate, period, cap = tonumber(rate), tonumber(period), tonumber(cap)
-  if rate < 1 or rate > MAX or period < 1 or period > MAX or cap < period or cap > MAX
-    or level < -cap or level > cap or last > 2 * MAX then
-    return false
+  if not rate or rate > MAX or period < 1 or period > MAX or cap < 1 or cap > MAX then return nil end
+  local limits = { rate = rate, period = period, cap = cap, text = text }
+  limits_of[text] = limits
+  return limits
+end
+
+local function load(k, limits)
+  local v = redis.pcall('GET', KEYS[tonumber(k)])
+  local s = { limits = limits, level = limits.cap, last = now }
+  states[k] = s
+  if not v then return s end
+  if bad_type(v) then
+    s.bad = true
+    return s
   end
+  local level, last, text = match(v, '^b1 (%-?%d+) (%d+) (.+)$')
+  limits, level, last = text and (limits_of[text] or parse(text)), tonumber(level), tonumber(last)
+  if not limits or limits.rate == 0 or level < -limits.cap or level > limits.cap or last > 2 * MAX then
+    s.bad = true
+    return s
+  end
+  s.limits, s.level, s.stored = limits, limits.cap, true
   local elapsed = now - last
   if elapsed < -STEP then
     -- Written by a server whose clock was ahead, before a failover. To wait for
-    -- that time would lock the client out; to forget the bucket would let it in.
+    -- that time would lock the client out.
     s.dirty, elapsed = true, 0
   elseif elapsed < 0 then
     s.last, elapsed = last, 0
   end
-  s.full = elapsed >= ceil_div(cap - level, rate)
-  s.level = s.full and cap or level + elapsed * rate
-  s.rate, s.period, s.cap = rate, period, cap
-  return true
-end
-
-local function load(i)
-  local s = states[i]
-  if s then return s end
-  s = { last = now, full = true }
-  states[i] = s
-  local v, wrong = read('GET', KEYS[i])
-  if wrong then
-    s.bad = true
-  elseif v then
-    s.stored = true
-    s.bad = not parse(v, s)
+  local rate, missing = limits.rate, limits.cap - level
+  if elapsed < (missing - fmod(missing, rate)) / rate + 1 and elapsed * rate < missing then
+    s.level = level + elapsed * rate
   end
   return s
 end
 
-local function level_of(s, rate, period, cap)
-  if s.full then return cap end
-  local level = s.level
-  if period ~= s.period then return carry(level, period, s.period, cap) end
-  if level > cap then return cap end
-  if level < -cap then return -cap end
-  return level
-end
-
-local function put(s, level, rate, period, cap)
-  s.dirty, s.full = true, level >= cap
-  s.level, s.rate, s.period, s.cap = level, rate, period, cap
-end
-
-local function flush()
-  for i, s in pairs(states) do
-    if s.dirty and not s.full then
-      -- 1 ms more: both ends of the time to live are cut to milliseconds.
-      local ms = ceil_div(s.last - now + ceil_div(s.cap - s.level, s.rate), 1000) + 1
-      redis.call('SET', KEYS[i], 'b1 ' .. int(s.level) .. ' ' .. int(s.last) .. ' ' .. int(s.rate)
-        .. ' ' .. int(s.period) .. ' ' .. int(s.cap), 'PX', int(ms))
-    elseif s.dirty and s.stored then
-      redis.call('DEL', KEYS[i])
+-- The bucket under other limits: the tokens are carried over, rounded down.
+local function carried(s, limits)
+  local v = { limits = limits, level = limits.cap, last = s.last, stored = s.stored }
+  if s.level == s.limits.cap then return v end
+  -- |level| * period / stored period: the product has up to 104 bits, so one bit
+  -- of period at a time. quotient and rest stay within 2^53.
+  local a = s.level < 0 and -s.level or s.level
+  local period, stored, cap = limits.period, s.limits.period, limits.cap
+  local a_rest = fmod(a, stored)
+  local a_whole = (a - a_rest) / stored
+  local quotient, rest, bit = 0, 0, MAX
+  while bit >= 1 and quotient <= cap do -- it only grows
+    quotient, rest = 2 * quotient, 2 * rest
+    if rest >= stored then quotient, rest = quotient + 1, rest - stored end
+    if period >= bit then
+      period = period - bit
+      quotient, rest = quotient + a_whole, rest + a_rest
+      if rest >= stored then quotient, rest = quotient + 1, rest - stored end
     end
+    bit = bit / 2
   end
+  if s.level < 0 and rest > 0 then quotient = quotient + 1 end
+  if quotient > cap then quotient = cap end
+  v.level = s.level < 0 and -quotient or quotient
+  return v
 end
 
--- Leases: a sorted set of names, each with the microsecond at which it ends.
-
-local function lease_load(i, name)
-  local free, wrong = read('ZCOUNT', KEYS[i], '(' .. int(now), '+inf')
-  if wrong then return nil end
-  local ends = name ~= '' and redis.call('ZSCORE', KEYS[i], name)
-  return free, ends and tonumber(ends) > now
+-- What few calls need is made when it is needed.
+local function make_leases()
+  local leases = {}
+  -- the free places, nil where the key holds something else; whether name is alive
+  function leases.load(key, cap, name)
+    local alive = redis.pcall('ZCOUNT', key, format('(%.0f', now), '+inf')
+    if bad_type(alive) then return nil end
+    local ends = name ~= '-' and redis.call('ZSCORE', key, name)
+    return cap - alive, ends and tonumber(ends) > now
+  end
+  function leases.put(key, period, name)
+    -- ZADD first: only a script's first write is refused when memory runs out.
+    redis.call('ZADD', key, format('%.0f', now + period), name)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', format('%.0f', now))
+    local left = tonumber(redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2]) - now
+    redis.call('PEXPIRE', key, format('%.0f', (left - fmod(left, 1000)) / 1000 + 2))
+  end
+  -- units and flag of everything but a take
+  function leases.change(op, key, limits, name, free, mine)
+    if op == '3' then
+      leases.put(key, limits.period, name)
+      return mine and free or free - 1, 1
+    elseif op == '4' then
+      if mine then redis.call('ZREM', key, name) end
+      return mine and free + 1 or free, mine and 1 or 0
+    elseif op == '5' then
+      redis.call('DEL', key)
+      return limits.cap, 1
+    end
+    return free, free > 0 and 1 or 0
+  end
+  return leases
 end
 
-local function lease_put(i, name, period)
-  -- ZADD first: only a script's first write is refused when memory runs out.
-  redis.call('ZADD', KEYS[i], int(now + period), name)
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', int(now))
-  local top = redis.call('ZREVRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-  redis.call('PEXPIRE', KEYS[i], int(ceil_div(tonumber(top[2]) - now, 1000) + 1))
+-- The level after an operation that is no take, and its flag.
+local function change(op, level, cap, cost)
+  if op == '3' then -- charge; level + cap is exact, level - cost may not be
+    if cost <= level + cap then return level - cost, 1 end
+    return -cap, 0
+  elseif op == '2' then
+    return level, (cost == 0 or cost <= level) and 1 or 0
+  elseif op == '5' or cost >= cap - level then
+    return cap, 1
+  end
+  return level + cost, 1
 end
 
+local leases
 local out, n = {}, 0
-local key, rate, period, cap, cost, lease = {}, {}, {}, {}, {}, {}
-local state, level, mine = {}, {}, {}
-
--- Reads what a record needs. Fills level (units; of leases: free places), state
--- (nil of leases) and mine. False where a key holds something else.
-local function look(count)
-  local good = true
-  for b = 1, count do
-    if rate[b] == 0 then
-      local alive
-      alive, mine[b] = lease_load(key[b], lease[b])
-      state[b], level[b] = nil, alive and cap[b] - alive
-      good = good and alive
-    else
-      local s = load(key[b])
-      state[b] = s
-      if s.bad then good = false else level[b] = level_of(s, rate[b], period[b], cap[b]) end
-    end
-  end
-  return good
-end
-
-local function bad(count)
-  out[n + 1] = -1
-  for b = 1, count do
-    out[n + 2 * b] = 0
-    out[n + 2 * b + 1] = (state[b] and state[b].bad or not state[b] and not level[b]) and 1 or 0
-  end
-end
-
--- Replies with the levels before: the caller knows what each grant costs.
--- Flag of a lease: 0 no place, 1 added, 2 renewed. Of a token bucket: 1 if it
--- grows as the call's limits say even where nothing is written.
-local function take(count, granted)
-  for b = 1, count do
-    local flag = 0
-    if rate[b] == 0 then
-      flag = mine[b] and 2 or level[b] > 0 and 1 or 0
-      if flag == 0 then granted = 0 end
-    else
-      local s = state[b]
-      flag = (s.full or s.rate == rate[b] and s.period == period[b] and s.cap == cap[b]) and 1 or 0
-      if cost[b] > level[b] and cost[b] > 0 then
-        granted = 0
-      elseif cost[b] > 0 then
-        local fit = (level[b] - fmod(level[b], cost[b])) / cost[b]
-        if fit < granted then granted = fit end
-      end
-    end
-    out[n + 2 * b], out[n + 2 * b + 1] = level[b], flag
-  end
-  out[n + 1] = granted
-  if granted == 0 then return end
-  for b = 1, count do
-    if rate[b] == 0 then
-      lease_put(key[b], lease[b], period[b])
-    elseif cost[b] > 0 then
-      put(state[b], level[b] - granted * cost[b], rate[b], period[b], cap[b])
-    end
-  end
-end
-
-local function lease_do(op, b)
-  local free, alive = level[b], mine[b]
-  if op == PEEK then return free, free > 0 end
-  if op == CHARGE then
-    lease_put(key[b], lease[b], period[b])
-    return alive and free or free - 1, true
-  end
-  if op == CREDIT then
-    if alive then redis.call('ZREM', KEYS[key[b]], lease[b]) end
-    return alive and free + 1 or free, alive
-  end
-  redis.call('DEL', KEYS[key[b]])
-  return cap[b], true
-end
-
-local function bucket_do(op, b)
-  local s, l, c, max = state[b], level[b], cost[b], cap[b]
-  if op == PEEK then return l, c == 0 or l >= c end
-  local ok = true
-  if op == CHARGE then
-    ok = c <= l + max -- at most 2^53: exact; l - c may not be
-    if ok then l = l - c else l = -max end
-  elseif op == RESET or c >= max - l then
-    l = max
-  else
-    l = l + c
-  end
-  put(s, l, rate[b], period[b], max)
-  return l, ok
-end
-
+local views = {} -- of the record's buckets: a state, or leases by the same names
 local p, last = 1, #ARGV
 while p <= last do
-  local op, times, count = tonumber(ARGV[p]), tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2])
-  p = p + 3
+  local op, granted, count = ARGV[p], tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2])
+  local fits, bad = granted, false
+
+  -- What is there, and how many calls it is enough for.
   for b = 1, count do
-    key[b], rate[b], period[b] = tonumber(ARGV[p]), tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2])
-    cap[b], cost[b], lease[b] = tonumber(ARGV[p + 3]), tonumber(ARGV[p + 4]), ARGV[p + 5]
-    p = p + 6
+    local a = p + 4 * b - 1
+    local k, text, name = ARGV[a], ARGV[a + 1], ARGV[a + 3]
+    local limits = limits_of[text] or parse(text)
+    local v, flag
+    if name == '' then
+      local s = states[k] or load(k, limits)
+      v = s
+      if not s.bad then
+        if s.limits ~= limits then v = carried(s, limits) end
+        -- whether it grows as these limits say even if nothing is written
+        flag = (v == s or s.level == s.limits.cap) and 1 or 0
+        local cost = tonumber(ARGV[a + 2])
+        if cost > 0 then
+          local m = v.level < cost and 0 or (v.level - fmod(v.level, cost)) / cost
+          if m < fits then fits = m end
+        end
+      end
+    else
+      leases = leases or make_leases()
+      v = { limits = limits }
+      v.level, v.mine = leases.load(KEYS[tonumber(k)], limits.cap, name)
+      v.bad = not v.level
+      if not v.bad then
+        -- 0 no place, 1 added, 2 renewed
+        flag = v.mine and 2 or v.level > 0 and 1 or 0
+        if flag == 0 then fits = 0 end
+      end
+    end
+    views[b], bad = v, bad or v.bad
+    out[n + 2 * b], out[n + 2 * b + 1] = v.level or 0, flag or 0
   end
-  if not look(count) then
-    bad(count)
-  elseif op == TAKE then
-    take(count, times)
-  else
-    out[n + 1] = times
+
+  -- What becomes of it. The reply to a take has the levels before, since the
+  -- caller knows what each grant costs.
+  if bad then
+    granted = -1
+    for b = 1, count do out[n + 2 * b + 1] = views[b].bad and 1 or 0 end
+  elseif op ~= '1' or fits > 0 then
     for b = 1, count do
-      local units, ok = (rate[b] == 0 and lease_do or bucket_do)(op, b)
-      out[n + 2 * b], out[n + 2 * b + 1] = units, ok and 1 or 0
+      local a, v = p + 4 * b - 1, views[b]
+      local name, cost = ARGV[a + 3], tonumber(ARGV[a + 2])
+      if op == '1' then
+        if name ~= '' then
+          leases.put(KEYS[tonumber(ARGV[a])], v.limits.period, name)
+        elseif cost > 0 then
+          v.level, v.dirty = v.level - fits * cost, true
+          states[ARGV[a]] = v
+        end
+      else
+        local units, flag
+        if name ~= '' then
+          units, flag = leases.change(op, KEYS[tonumber(ARGV[a])], v.limits, name, v.level, v.mine)
+        else
+          units, flag = change(op, v.level, v.limits.cap, cost)
+          if op ~= '2' then
+            v.level, v.dirty = units, true
+            states[ARGV[a]] = v
+          end
+        end
+        out[n + 2 * b], out[n + 2 * b + 1] = units, flag
+      end
+    end
+    if op == '1' then granted = fits end
+  else
+    granted = 0
+  end
+  out[n + 1] = granted
+  n = n + 1 + 2 * count
+  p = p + 3 + 4 * count
+end
+
+for k, s in pairs(states) do
+  if s.dirty then
+    local rate, missing = s.limits.rate, s.limits.cap - s.level
+    if missing > 0 then
+      -- Rounded up, twice: both ends of the time to live are cut to milliseconds.
+      local left = s.last - now + (missing - fmod(missing, rate)) / rate + 1
+      redis.call('SET', KEYS[tonumber(k)], format('b1 %.0f %.0f %s', s.level, s.last, s.limits.text),
+        'PX', format('%.0f', (left - fmod(left, 1000)) / 1000 + 2))
+    elseif s.stored then
+      redis.call('DEL', KEYS[tonumber(k)])
     end
   end
-  n = n + 1 + 2 * count
 end
-flush()
 return out

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -138,12 +139,27 @@ func (t *trip) add(c *call) {
 		}
 		p.run = r
 		b.place[k.Key] = p
-		var lease any = ""
-		if isLease(*k) && k.Lease != ([16]byte{}) {
-			lease = string(k.Lease[:])
-		}
-		b.args = append(b.args, p.key, k.Rate, k.Period, k.Cap, k.Cost, lease)
+		b.args = append(b.args, p.key, limits(k), k.Cost, lease(k))
 	}
+}
+
+// limits is how the script and the stored value write a bucket's limits.
+func limits(b *ratelimit.Bucket) string {
+	dst := make([]byte, 0, 64)
+	dst = append(strconv.AppendInt(dst, b.Rate, 10), ' ')
+	dst = append(strconv.AppendInt(dst, b.Period, 10), ' ')
+	return string(strconv.AppendInt(dst, b.Cap, 10))
+}
+
+// lease is the script's last argument of a bucket.
+func lease(b *ratelimit.Bucket) string {
+	switch {
+	case !isLease(*b):
+		return ""
+	case b.Lease == [16]byte{}:
+		return "-"
+	}
+	return string(b.Lease[:])
 }
 
 func isLease(b ratelimit.Bucket) bool { return b.Rate == 0 }
