@@ -81,11 +81,11 @@ func TestAReportOfReportURI(t *testing.T) {
 
 func TestOtherReportsKeepTheirBody(t *testing.T) {
 	status, got := collect(t, secheaders.CollectorConfig{}, reportsJSON,
-		`[{"type":"coop","age":-1,"url":"https://a.example/","body":{"disposition":"enforce","openerURL":"https://b.example/x?token=s","n":12345678901234567890,"list":["data:text/html,x"]}},
+		`[{"type":"coop","age":-1,"url":"https://a.example/","body":{"disposition":"enforce","openerURL":"https://b.example/x?token=s","n":12345678901234567890,"list":["data:text/html,x","see https://u:pw@b.example/x?token=s and https://c.example#t."]}},
 		  {"type":"crash","age":1e300,"url":"https://a.example/"}]`)
 	require.Equal(t, http.StatusNoContent, status)
 	require.Len(t, got, 2)
-	assert.JSONEq(t, `{"disposition":"enforce","openerURL":"https://b.example/x","n":12345678901234567890,"list":["data"]}`, string(got[0].Body))
+	assert.JSONEq(t, `{"disposition":"enforce","openerURL":"https://b.example/x","n":12345678901234567890,"list":["data","see https://b.example/x and https://c.example"]}`, string(got[0].Body))
 	assert.Nil(t, got[0].CSP)
 	assert.Zero(t, got[0].Age)
 	assert.Equal(t, "null", string(got[1].Body))

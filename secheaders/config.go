@@ -66,7 +66,8 @@ type Config struct {
 	// ReportTo must name one of these.
 	Reporting map[string]string
 	// NoStore sends Cache-Control: no-store: neither browser nor proxy keeps the
-	// answer. For pages with personal data, by With, or for an API.
+	// answer. For pages with personal data, by With, or for an API. What removes the
+	// header for its own errors, as http.FileServer does, removes this one, too.
 	NoStore bool
 	// ClearSiteData is Clear-Site-Data: what the browser forgets. For the answer to
 	// a logout, by With; on every answer it would empty every visitor's cache.

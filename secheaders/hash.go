@@ -44,6 +44,7 @@ type scanner struct {
 	rest            string
 	foreign         []string // open svg and math elements, and their HTML islands
 	scripts, styles []Source
+	inNoscript      bool
 }
 
 var (
@@ -103,9 +104,12 @@ func (s *scanner) declaration() {
 		s.skipPast(">") // closed abruptly
 	case strings.HasPrefix(s.rest, "!--"):
 		s.rest = s.rest[3:]
-		end, bang := strings.Index(s.rest, "-->"), strings.Index(s.rest, "--!>")
-		if bang >= 0 && (end < 0 || bang < end) {
-			s.rest = s.rest[bang+4:]
+		end := strings.Index(s.rest, "-->")
+		if end < 0 {
+			end = len(s.rest)
+		}
+		if bang := strings.Index(s.rest[:end], "--!>"); bang >= 0 {
+			s.rest = s.rest[bang+len("--!>"):]
 			return
 		}
 		s.skipPast("-->")
@@ -232,11 +236,14 @@ func (s *scanner) add(list *[]Source, text string) {
 // noscript is text to a browser that runs scripts, and markup, in which styles
 // but no scripts have effect, to one that does not.
 func (s *scanner) noscript() error {
+	if s.inNoscript {
+		return nil
+	}
 	n := textEnd(s.rest, "noscript")
 	if n < 0 {
 		n = len(s.rest)
 	}
-	inner := scanner{}
+	inner := scanner{inNoscript: true}
 	if err := inner.markup(s.rest[:n]); err != nil {
 		return err
 	}

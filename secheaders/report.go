@@ -3,6 +3,7 @@ package secheaders
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -263,7 +264,10 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// scrubJSON scrubs every string that looks like a URL, at any depth. A body that
+// secrets are the parts of URLs inside a text that scrub takes from a URL alone.
+var secrets = regexp.MustCompile(`(://)[^/\s"'<>?#]*@|(://[^\s"'<>?#]*)[?#][^\s"'<>]*`)
+
+// scrubJSON scrubs the URLs in every string, at any depth. A body that
 // is neither an object nor missing is no report's.
 func scrubJSON(raw json.RawMessage) (json.RawMessage, bool) {
 	if len(raw) == 0 || string(raw) == "null" {
@@ -288,7 +292,7 @@ func scrubValue(v any) any {
 		if scheme, _, ok := strings.Cut(v, ":"); ok && isScheme(strings.ToLower(scheme)) {
 			return scrub(v)
 		}
-		return printable(v)
+		return printable(secrets.ReplaceAllString(secrets.ReplaceAllString(v, "${1}${2}"), "${1}${2}"))
 	case []any:
 		for i := range v {
 			v[i] = scrubValue(v[i])

@@ -328,6 +328,9 @@ func TestCollisionsAreExplained(t *testing.T) {
 		"revoke and more": {
 			secheaders.Config{HSTS: &secheaders.HSTS{Revoke: true, Preload: true}}, "HSTS", "stands alone",
 		},
+		"a COOP that does not end": {
+			secheaders.Config{COOP: `same-origin; report-to="main`, Reporting: map[string]string{"main": "/r"}}, "COOP", "is none of",
+		},
 		"no-store twice": {
 			secheaders.Config{NoStore: true, Extra: http.Header{"Cache-Control": {"private"}}}, `Extra["Cache-Control"]`, "NoStore",
 		},

@@ -155,13 +155,15 @@ func (c COEP) ReportTo(endpoint string) COEP { return c + COEP(reportToParam(end
 
 func reportToParam(endpoint string) string { return `; report-to="` + endpoint + `"` }
 
-// splitReportTo undoes ReportTo; endpoint is "" where there is none.
+// splitReportTo undoes ReportTo; endpoint is "" where there is none. What is not
+// exactly as ReportTo writes it stays in the value, which then is none of the list.
 func splitReportTo(s string) (value, endpoint string) {
-	value, endpoint, ok := strings.Cut(s, `; report-to="`)
-	if !ok {
+	value, rest, ok := strings.Cut(s, `; report-to="`)
+	endpoint, closed := strings.CutSuffix(rest, `"`)
+	if !ok || !closed || !isKey(endpoint) {
 		return s, ""
 	}
-	return value, strings.TrimSuffix(endpoint, `"`)
+	return value, endpoint
 }
 
 // CORP is a value of Cross-Origin-Resource-Policy (Fetch, section 3.7): who may
