@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash/maphash"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 )
@@ -41,10 +41,31 @@ type KeyFunc func(Subject) Key
 // their lengths and kinds, not glued together, so that ("a:b", "c") and
 // ("a", "b:c") never meet.
 type Key struct {
-	kind    keyKind
+	id   id
+	kind keyMark
+}
+
+// An id is 128 bits. As two words it is passed in registers, which 16 bytes are not.
+type id struct{ hi, lo uint64 }
+
+func idOf(b []byte) id { return id{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])} }
+
+func (i id) bytes() (b [16]byte) {
+	i.put(&b)
+	return b
+}
+
+func (i id) put(b *[16]byte) {
+	binary.BigEndian.PutUint64(b[:8], i.hi)
+	binary.BigEndian.PutUint64(b[8:], i.lo)
+}
+
+func (i id) xor(o id) id { return id{i.hi ^ o.hi, i.lo ^ o.lo} }
+
+type keyMark struct {
+	keyKind
 	bits    uint8 // of a network: the length of the prefix
-	noRoute bool  // ByRoute saw no route: reported once as EventNoRoute
-	sum     [16]byte
+	noRoute bool  // ByRoute saw no route: reported as EventNoRoute
 }
 
 type keyKind uint8
@@ -62,17 +83,18 @@ const (
 // String is for logs: the network in clear, the first half of the digest of
 // anything else. It never shows the value that a client sent.
 func (k Key) String() string {
-	switch k.kind {
+	sum := k.id.bytes()
+	switch k.kind.keyKind {
 	case keyNone:
 		return "none"
 	case keyGlobal:
 		return "global"
 	case keyV4:
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte(k.sum[:4])), int(k.bits)).String()
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte(sum[:4])), int(k.kind.bits)).String()
 	case keyV6:
-		return netip.PrefixFrom(netip.AddrFrom16(k.sum), int(k.bits)).String()
+		return netip.PrefixFrom(netip.AddrFrom16(sum), int(k.kind.bits)).String()
 	}
-	return hex.EncodeToString(k.sum[:8])
+	return hex.EncodeToString(sum[:8])
 }
 
 // keySize is the length of a Key's encoding.
@@ -80,8 +102,8 @@ const keySize = 18
 
 // encode writes the key as bytes: no two keys have the same.
 func (k Key) encode(b *[keySize]byte) {
-	b[0], b[1] = byte(k.kind), k.bits
-	copy(b[2:], k.sum[:])
+	b[0], b[1] = byte(k.kind.keyKind), k.kind.bits
+	k.id.put((*[16]byte)(b[2:]))
 }
 
 // ByIP gives every client address its own bucket. An IPv6 client has at least a
@@ -108,18 +130,15 @@ func KeyOfAddr(a netip.Addr) Key { return networkKey(a, 32, 64) }
 func networkKey(a netip.Addr, v4Bits, v6Bits int) Key {
 	switch a = a.Unmap(); {
 	case a.Is4():
-		a4 := a.As4()
-		n := binary.BigEndian.Uint32(a4[:]) & ^(uint32(1)<<(32-v4Bits) - 1)
-		k := Key{kind: keyV4, bits: uint8(v4Bits)}
-		binary.BigEndian.PutUint32(k.sum[:4], n)
-		return k
+		b := a.As4()
+		top := uint64(binary.BigEndian.Uint32(b[:])) << 32
+		return Key{id{hi: top &^ (^uint64(0) >> v4Bits)}, keyMark{keyKind: keyV4, bits: uint8(v4Bits)}}
 	case a.Is6():
-		k := Key{kind: keyV6, bits: uint8(v6Bits), sum: a.As16()} // As16 drops the zone
-		for i := range k.sum {
-			keep := max(0, min(v6Bits-8*i, 8))
-			k.sum[i] &= ^(byte(0xff) >> keep)
-		}
-		return k
+		b := a.As16() // drops the zone
+		i := idOf(b[:])
+		i.hi &^= ^uint64(0) >> min(v6Bits, 64)
+		i.lo &^= ^uint64(0) >> max(v6Bits-64, 0)
+		return Key{i, keyMark{keyKind: keyV6, bits: uint8(v6Bits)}}
 	}
 	return Key{}
 }
@@ -131,9 +150,7 @@ func networkKey(a netip.Addr, v4Bits, v6Bits int) Key {
 // Where no route is known (a limiter outside the mux without Config.Route), all
 // routes share one bucket, and the Middleware reports EventNoRoute.
 func ByRoute(s Subject) Key {
-	k := KeyOf(s.Route)
-	k.kind, k.noRoute = keyRoute, s.Route == ""
-	return k
+	return Key{digest(s.Route), keyMark{keyKind: keyRoute, noRoute: s.Route == ""}}
 }
 
 // ByValue makes a key of a string: a user's ID that authentication has put into
@@ -161,7 +178,7 @@ func Join(keys ...KeyFunc) KeyFunc {
 }
 
 // Global gives the one key that everybody shares: a limit for the service.
-func Global(Subject) Key { return Key{kind: keyGlobal} }
+func Global(Subject) Key { return Key{kind: keyMark{keyKind: keyGlobal}} }
 
 // KeyOf is the key of one string as [ByValue] makes it, or of several joined, as
 // Join(ByValue(...), ByValue(...)) makes it. KeyOf() is the zero Key.
@@ -170,14 +187,16 @@ func KeyOf(parts ...string) Key {
 	case 0:
 		return Key{}
 	case 1:
-		return Key{kind: keyValue, sum: digest(parts[0])}
+		return valueKey(parts[0])
 	}
 	j := joiner{}
 	for _, p := range parts {
-		j.add(Key{kind: keyValue, sum: digest(p)})
+		j.add(valueKey(p))
 	}
 	return j.key()
 }
+
+func valueKey(s string) Key { return Key{digest(s), keyMark{keyKind: keyValue}} }
 
 // JoinKeys is the key that [Join] makes of these: JoinKeys(KeyOfAddr(a),
 // KeyOf(user)), for Peek and Reset.
@@ -202,7 +221,7 @@ func (j *joiner) add(k Key) {
 	copy(b[:], j.sum[:])
 	k.encode((*[keySize]byte)(b[sha256.Size:]))
 	j.sum = sha256.Sum256(b[:])
-	j.noRoute = j.noRoute || k.noRoute
+	j.noRoute = j.noRoute || k.kind.noRoute
 	j.n++
 }
 
@@ -210,16 +229,16 @@ func (j *joiner) key() Key {
 	if j.n == 0 {
 		return Key{}
 	}
-	return Key{kind: keyJoined, noRoute: j.noRoute, sum: [16]byte(j.sum[:16])}
+	return Key{idOf(j.sum[:]), keyMark{keyKind: keyJoined, noRoute: j.noRoute}}
 }
 
 // digest is SHA-256 cut to 128 bits: enough that nobody finds a value with a
 // given victim's key. It copies no long value to the heap.
-func digest(s string) [16]byte {
+func digest(s string) id {
 	var b [256]byte
 	if len(s) <= len(b) {
 		full := sha256.Sum256(b[:copy(b[:], s)])
-		return [16]byte(full[:16])
+		return idOf(full[:])
 	}
 	h := sha256.New()
 	for s != "" {
@@ -227,23 +246,23 @@ func digest(s string) [16]byte {
 		h.Write(b[:n])
 		s = s[n:]
 	}
-	return [16]byte(h.Sum(nil)[:16])
+	return idOf(h.Sum(nil))
 }
 
 // hasher turns keys into what the store is given: HMAC-SHA-256 (RFC 2104) with a
-// secret, SHA-256 without. For a store in this process, which nobody else reads and
-// no replica has to agree with, 128 bits of a hash with seeds of this process, in a
-// quarter of the time.
+// secret, SHA-256 without. A store in this process, which nobody else reads and no
+// replica has to agree with, is given the keys as they are, folded to 16 bytes with
+// a factor that nobody knows: what a client can choose of his key, he cannot choose
+// to be another's.
 type hasher struct {
 	local        bool
-	seeds        [2]maphash.Seed
+	factor       uint64
 	keyed        bool
 	inner, outer [sha256.BlockSize]byte
 }
 
 func newHasher(secret []byte, local bool) hasher {
-	h := hasher{keyed: len(secret) > 0, local: local}
-	h.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+	h := hasher{keyed: len(secret) > 0, local: local, factor: rand.Uint64() | 1}
 	if len(secret) > sha256.BlockSize {
 		s := sha256.Sum256(secret)
 		secret = s[:]
@@ -260,32 +279,26 @@ func newHasher(secret []byte, local bool) hasher {
 // sum gives the principal's group, and the base of its keys: the key of a limit
 // is base XOR the digest of the limit's name, which costs no second hash and
 // collides no more than the digests do.
-func (h *hasher) sum(k Key) (group, base [16]byte) {
+func (h *hasher) sum(k Key) (group, base id) {
 	if h.local {
-		var b [keySize]byte
-		k.encode(&b)
-		binary.LittleEndian.PutUint64(group[:8], maphash.Bytes(h.seeds[0], b[:]))
-		binary.LittleEndian.PutUint64(group[8:], maphash.Bytes(h.seeds[1], b[:]))
-		return group, group
+		k.id.hi ^= (uint64(k.kind.keyKind)<<8 | uint64(k.kind.bits)) * h.factor
+		return k.id, k.id
 	}
+	return h.digest(k)
+}
+
+func (h *hasher) digest(k Key) (group, base id) {
 	var msg [sha256.BlockSize + keySize]byte
 	copy(msg[:], h.inner[:])
 	k.encode((*[keySize]byte)(msg[sha256.BlockSize:]))
 	if !h.keyed {
 		s := sha256.Sum256(msg[sha256.BlockSize:])
-		return [16]byte(s[:16]), [16]byte(s[16:])
+		return idOf(s[:16]), idOf(s[16:])
 	}
 	in := sha256.Sum256(msg[:])
 	var out [sha256.BlockSize + sha256.Size]byte
 	copy(out[:], h.outer[:])
 	copy(out[sha256.BlockSize:], in[:])
 	s := sha256.Sum256(out[:])
-	return [16]byte(s[:16]), [16]byte(s[16:])
-}
-
-// xor is the key of one limit of a principal.
-func xor(a, b [16]byte) (c [16]byte) {
-	binary.LittleEndian.PutUint64(c[:8], binary.LittleEndian.Uint64(a[:8])^binary.LittleEndian.Uint64(b[:8]))
-	binary.LittleEndian.PutUint64(c[8:], binary.LittleEndian.Uint64(a[8:])^binary.LittleEndian.Uint64(b[8:]))
-	return c
+	return idOf(s[:16]), idOf(s[16:])
 }

@@ -60,8 +60,7 @@ type Memory struct {
 	start      time.Time
 	shards     []shard
 	shardShift uint
-	shardMul   uint64    // odd and secret: which shard a group falls into
-	hashMul    [5]uint64 // secret: where in its shard a key stands
+	seeds      [6]uint64 // secret: where a key stands
 	secret     uint64    // in the keys of overflow buckets
 	maxKeys    int64
 	perShard   uint32 // overflow buckets
@@ -106,14 +105,13 @@ func NewMemory(c MemoryConfig) (*Memory, error) {
 		start:      time.Now(),
 		shards:     make([]shard, 1<<log),
 		shardShift: 64 - uint(log),
-		shardMul:   rand.Uint64() | 1,
 		secret:     rand.Uint64(),
 		maxKeys:    int64(c.MaxKeys),
 		perShard:   overflowBuckets >> log,
 		onFull:     c.OnFull,
 	}
-	for i := range m.hashMul {
-		m.hashMul[i] = rand.Uint64()
+	for i := range m.seeds {
+		m.seeds[i] = rand.Uint64() | 1
 	}
 	for i := range m.shards {
 		m.shards[i].number, m.shards[i].tick = uint32(i), m.start
@@ -158,7 +156,7 @@ func (m *Memory) Do(_ context.Context, op Op, buckets []Bucket, levels []Level) 
 		if err := b.check(); err != nil {
 			return err
 		}
-		p := place{shard: m.shardOf(b.Group)}
+		p := place{shard: m.shardOf(&b.Group)}
 		if b.Rate != 0 {
 			var err error
 			if p.class, err = m.classes.id(b); err != nil {
@@ -249,8 +247,8 @@ func (m *Memory) do(op Op, buckets []Bucket, levels []Level, places []place) {
 // says what OpTake would find.
 func (m *Memory) look(op Op, b *Bucket, p *place, earlier []place, their []Bucket) Level {
 	s := p.shard
-	hash := m.hash(b.Key)
-	p.slot = s.find(hash, b.Key)
+	hash := m.hash(&b.Key)
+	p.slot = s.find(hash, &b.Key)
 	l := Level{}
 	if p.slot == nil && (op == OpTake && b.Cost > 0 || op == OpCharge) {
 		if p.slot, l.Shared = m.add(s, hash, b.Key, p.class); p.slot == nil {

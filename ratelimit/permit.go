@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -95,11 +94,7 @@ func (p *Permit) hold(c *call) {
 }
 
 // newLease names a lease: 64 bits that are random for this process and a number.
-func (m *Middleware) newLease() (id [16]byte) {
-	binary.LittleEndian.PutUint64(id[:8], m.leaseKey)
-	binary.LittleEndian.PutUint64(id[8:], m.leaseSeq.Add(1))
-	return id
-}
+func (m *Middleware) newLease() [16]byte { return id{m.leaseKey, m.leaseSeq.Add(1)}.bytes() }
 
 // renewLeases runs while a request lasts long, so that its places do not expire.
 // Where the store is away, the next time will do: a third of the lease has gone.
@@ -231,7 +226,7 @@ func (m *Middleware) bucketsOf(key Key, limits []*limit, local bool, n int64) []
 		if local {
 			s = l.local
 		}
-		b := Bucket{Key: xor(base, l.id), Group: group, Rate: s.rate, Period: s.period, Cap: s.cap, Cost: 2 * s.cap}
+		b := Bucket{Key: base.xor(l.id).bytes(), Group: group.bytes(), Rate: s.rate, Period: s.period, Cap: s.cap, Cost: 2 * s.cap}
 		if n < 2*s.cap/s.period {
 			b.Cost = n * s.period
 		}

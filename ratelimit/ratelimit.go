@@ -211,7 +211,8 @@ type asked struct {
 // A call is the working memory of one decision. It is pooled: nothing of it
 // outlives the decision.
 type call struct {
-	subject Subject
+	request *http.Request
+	route   string
 	rules   []asked
 	dry     []asked
 
@@ -245,29 +246,13 @@ func (m *Middleware) done(c *call) {
 // decide asks every rule that matches.
 func (m *Middleware) decide(r *http.Request) *call {
 	c := m.calls.Get().(*call)
-	c.subject = Subject{Request: r, IP: m.clientIP(r), Route: m.route(r)}
+	s := Subject{Request: r, IP: m.clientIP(r), Route: m.route(r)}
+	c.request, c.route = r, s.Route
 	for _, rule := range m.rules {
 		if rule.Match != nil && !rule.Match(r) {
 			continue
 		}
-		a := asked{rule: rule, set: rule.setFor(c.subject), key: rule.Key(c.subject), cost: 1}
-		if rule.Cost != nil {
-			a.cost = rule.Cost(r)
-		}
-		if a.key.noRoute {
-			m.event(c, &a, EventNoRoute, "")
-		}
-		bad := a.cost < 0 || a.cost > a.set.least
-		if bad {
-			m.event(c, &a, EventBadCost, "")
-		}
-		switch {
-		case !rule.DryRun:
-			c.rules = append(c.rules, a)
-			c.bad = c.bad || bad
-		case !bad:
-			c.dry = append(c.dry, a)
-		}
+		m.ask(c, rule, s)
 	}
 	if c.bad {
 		c.denied = true
@@ -282,6 +267,35 @@ func (m *Middleware) decide(r *http.Request) *call {
 	return c
 }
 
+// ask notes a rule that the request is subject to.
+func (m *Middleware) ask(c *call, rule *rule, s Subject) {
+	list := &c.rules
+	if rule.DryRun {
+		list = &c.dry
+	}
+	*list = append(*list, asked{})
+	a := &(*list)[len(*list)-1]
+	a.rule, a.set, a.cost = rule, &rule.base, 1
+	if rule.Tier != nil {
+		a.set = rule.setFor(rule.Tier(s))
+	}
+	a.key = rule.Key(s)
+	if a.key.kind.noRoute {
+		m.event(c, a, EventNoRoute, "")
+	}
+	if rule.Cost == nil {
+		return
+	}
+	if a.cost = rule.Cost(s.Request); a.cost < 0 || a.cost > a.set.least {
+		m.event(c, a, EventBadCost, "")
+		if rule.DryRun {
+			c.dry = c.dry[:len(c.dry)-1]
+		} else {
+			c.bad = true
+		}
+	}
+}
+
 // take asks the store for all rules that are enforced.
 func (m *Middleware) take(c *call) {
 	for i := range c.rules {
@@ -290,7 +304,7 @@ func (m *Middleware) take(c *call) {
 	if len(c.buckets) == 0 {
 		return
 	}
-	ctx := c.subject.Request.Context()
+	ctx := c.request.Context()
 	err := m.do(ctx, c, m.store)
 	if err == nil {
 		c.judge()
@@ -344,7 +358,7 @@ func (m *Middleware) takeDry(c *call) {
 			c.cut(first)
 			continue
 		}
-		err := m.store.Do(c.subject.Request.Context(), OpTake, c.buckets[first:], c.levels[first:])
+		err := m.store.Do(c.request.Context(), OpTake, c.buckets[first:], c.levels[first:])
 		if err != nil {
 			c.failure = err
 			m.event(c, a, EventStoreError, "")
@@ -363,30 +377,35 @@ func (m *Middleware) takeDry(c *call) {
 func (m *Middleware) addBuckets(c *call, a *asked) {
 	group, base := m.hasher.sum(a.key)
 	for _, l := range a.set.limits {
-		b := Bucket{Key: xor(base, l.id), Group: group, Cost: 1}
-		s := l.scaled
+		s := &l.scaled
 		if c.isLocal {
-			s = l.local
+			s = &l.local
 		}
+		c.limits = append(c.limits, l)
+		c.asked = append(c.asked, a)
+		c.levels = append(c.levels, Level{})
+		c.buckets = append(c.buckets, Bucket{})
+		b := &c.buckets[len(c.buckets)-1]
+		base.xor(l.id).put(&b.Key)
+		group.put(&b.Group)
 		b.Rate, b.Period, b.Cap = s.rate, s.period, s.cap
 		if l.leased() {
 			if c.lease == [16]byte{} {
 				c.lease = m.newLease()
 			}
-			b.Lease = c.lease
+			b.Lease, b.Cost = c.lease, 1
 		} else {
 			b.Cost = b.units(a.cost)
 		}
-		c.buckets = append(c.buckets, b)
-		c.levels = append(c.levels, Level{})
-		c.limits = append(c.limits, l)
-		c.asked = append(c.asked, a)
 	}
 }
 
 // units is n tokens in units; more than the bucket holds is Cap+1, which never
 // fits, so that nothing overflows.
 func (b *Bucket) units(n int64) int64 {
+	if n == 1 { // as nearly always; a burst holds at least one token
+		return b.Period
+	}
 	if n > b.Cap/b.Period {
 		return b.Cap + 1
 	}
@@ -422,7 +441,7 @@ func (c *call) judge() {
 // recovered reports that the store is back.
 func (m *Middleware) recovered(c *call) {
 	if m.away.Load() && m.away.CompareAndSwap(true, false) && m.observe != nil {
-		m.observe(Event{Kind: EventRecovered, Route: c.subject.Route, Latency: c.latency})
+		m.observe(Event{Kind: EventRecovered, Route: c.route, Latency: c.latency})
 	}
 }
 
@@ -456,7 +475,7 @@ func (m *Middleware) event(c *call, a *asked, kind EventKind, policy string) {
 		return
 	}
 	m.observe(Event{
-		Kind: kind, Rule: a.rule.Name, Policy: policy, Key: a.key, Route: c.subject.Route,
+		Kind: kind, Rule: a.rule.Name, Policy: policy, Key: a.key, Route: c.route,
 		Latency: c.latency, Err: c.failure,
 	})
 }

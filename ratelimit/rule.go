@@ -35,12 +35,12 @@ type limitSet struct {
 // A limit is one bucket of a rule: what the store needs, and what answers say.
 type limit struct {
 	scaled
-	local   scaled   // what FailLocal grants
-	policy  string   // its name in headers, events and problems
-	id      [16]byte // of the name, in the store's key
-	quota   int64    // the burst in tokens
-	header  string   // the item of RateLimit-Policy
-	item    string   // the beginning of its item of RateLimit
+	local   scaled // what FailLocal grants
+	policy  string // its name in headers, events and problems
+	id      id     // of the name, in the store's key
+	quota   int64  // the burst in tokens
+	header  string // the item of RateLimit-Policy
+	item    string // the beginning of its item of RateLimit
 	problem *problem.Problem
 }
 
@@ -48,11 +48,9 @@ type limit struct {
 func (l *limit) leased() bool { return l.rate == 0 }
 
 // setFor picks the limits for a request.
-func (r *rule) setFor(s Subject) *limitSet {
-	if r.tiers != nil {
-		if set, ok := r.tiers[r.Tier(s)]; ok {
-			return set
-		}
+func (r *rule) setFor(tier string) *limitSet {
+	if set, ok := r.tiers[tier]; ok {
+		return set
 	}
 	return &r.base
 }
@@ -207,10 +205,10 @@ func (c *compiler) lease(r *rule, at string, in Rule) *limit {
 }
 
 func newLimit(policy, header string) *limit {
-	id := sha256.Sum256([]byte("gatehouse ratelimit\x00" + policy))
+	sum := sha256.Sum256([]byte("gatehouse ratelimit\x00" + policy))
 	return &limit{
 		policy:  policy,
-		id:      [16]byte(id[:16]),
+		id:      idOf(sum[:]),
 		header:  header,
 		item:    strconv.Quote(policy) + ";r=",
 		problem: quotaExceeded([]string{policy}),

@@ -183,24 +183,19 @@ type entry uint64
 func (e entry) hash() uint32   { return uint32(e >> 32) }
 func (e entry) number() uint32 { return uint32(e) }
 
-// shardOf picks the shard of a group, by a hash that only this process knows, so
-// that nobody can aim at one.
-func (m *Memory) shardOf(group [16]byte) *shard {
-	h := (binary.LittleEndian.Uint64(group[:8]) ^ binary.LittleEndian.Uint64(group[8:])) * m.shardMul
-	n := h >> m.shardShift // a shift by 64 gives 0: one shard
-	s := &m.shards[n]
-	return s
+// shardOf picks the shard of a group, hash the place of a key in its shard. Both
+// fold 128-bit products with numbers that only this process knows: keys may be
+// plain addresses, in any order an attacker likes, and must spread all the same.
+func (m *Memory) shardOf(group *[16]byte) *shard {
+	return &m.shards[m.mix(group, 0)>>m.shardShift] // a shift by 64 gives 0: one shard
 }
 
-// hash is strongly universal: a multiply-add over 32-bit parts with secret 64-bit
-// factors, upper half. The keys are hashes already, but without Config.KeySecret
-// everybody can compute them; where they stand here nobody can.
-func (m *Memory) hash(key [16]byte) uint32 {
-	a, b := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
-	h := m.hashMul[4] +
-		m.hashMul[0]*(a&0xffffffff) + m.hashMul[1]*(a>>32) +
-		m.hashMul[2]*(b&0xffffffff) + m.hashMul[3]*(b>>32)
-	return uint32(h >> 32)
+func (m *Memory) hash(key *[16]byte) uint32 { return uint32(m.mix(key, 2) >> 32) }
+
+func (m *Memory) mix(b *[16]byte, seed int) uint64 {
+	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(b[:8])^m.seeds[seed], binary.LittleEndian.Uint64(b[8:])^m.seeds[seed+1])
+	hi, lo = bits.Mul64(hi^lo^m.seeds[4], m.seeds[5])
+	return hi ^ lo
 }
 
 // lock locks the shard and sets its clock.
@@ -257,7 +252,7 @@ func (s *shard) home(hash uint32) uint32 {
 }
 
 // find returns the slot of the key, or nil.
-func (s *shard) find(hash uint32, key [16]byte) *slot {
+func (s *shard) find(hash uint32, key *[16]byte) *slot {
 	if s.index == nil {
 		return nil
 	}
@@ -268,7 +263,7 @@ func (s *shard) find(hash uint32, key [16]byte) *slot {
 			return nil
 		}
 		if e.hash() == hash {
-			if sl := s.slot(e.number()); sl.key == key {
+			if sl := s.slot(e.number()); sl.key == *key {
 				return sl
 			}
 		}
@@ -295,8 +290,8 @@ func (m *Memory) add(s *shard, hash uint32, key [16]byte, class uint32) (_ *slot
 	binary.LittleEndian.PutUint64(key[:8], m.secret)
 	binary.LittleEndian.PutUint32(key[8:], class)
 	binary.LittleEndian.PutUint32(key[12:], n)
-	hash = m.hash(key)
-	if sl := s.find(hash, key); sl != nil {
+	hash = m.hash(&key)
+	if sl := s.find(hash, &key); sl != nil {
 		return sl, true
 	}
 	return s.insert(m, hash, key, class, overflow), true
@@ -389,7 +384,7 @@ func (s *shard) evict(m *Memory) bool {
 // far as it is worth it.
 func (s *shard) remove(m *Memory, n uint32) {
 	sl := s.slot(n)
-	s.unplace(m.hash(sl.key), n)
+	s.unplace(m.hash(&sl.key), n)
 	s.held--
 	if sl.link&overflow == 0 {
 		m.keys.Add(-1)
