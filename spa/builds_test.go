@@ -166,3 +166,17 @@ func walkBuild(t testing.TB, fsys fs.FS, f func(name string, body []byte)) {
 		return nil
 	}))
 }
+
+// Indexing is what a start costs: hashing, comparing, compressing.
+func BenchmarkNewOfRealBuilds(b *testing.B) {
+	for _, build := range realBuilds(b) {
+		b.Run(build.name, func(b *testing.B) {
+			var total int64
+			walkBuild(b, build.fsys, func(_ string, body []byte) { total += int64(len(body)) })
+			b.SetBytes(total)
+			for b.Loop() {
+				newApp(b, realConfig(build))
+			}
+		})
+	}
+}

@@ -115,7 +115,7 @@ func (s *source) text() string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer closeFile(f)
 	var b bytes.Buffer
 	_, _ = io.Copy(&b, io.LimitReader(f, maxIndex))
 	return b.String()

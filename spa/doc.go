@@ -8,6 +8,7 @@
 // # What it answers
 //
 //	a file of the build                200, 206, 304 with a strong ETag, Content-Length and the right type
+//	about.html, docs/index.html         the same at /about and /docs/; /docs is sent to /docs/ (307)
 //	a navigation to any other path     200 with the index page: a deep link of the client's router
 //	a missing file (/assets/x.js)      404, never the page: a browser runs no HTML as a module
 //	a script's request elsewhere       404, told from a navigation by Sec-Fetch-Dest, then Accept
@@ -48,10 +49,42 @@
 // compress in the same step that builds. Where no .gz is there, New makes one.
 // Siblings have no URL of their own.
 //
+// # Deploys
+//
+// A page that was loaded before a deploy asks for its chunks after it: without
+// them the next click fails. Give the build before, and as many before it as a tab
+// may stay open, as Previous; only their immutable files are kept. They come from
+// where the old release still is, for example
+//
+//   - the image before: COPY --from=app:previous /dist /previous in the Dockerfile,
+//     then spa.OpenDir("/previous")
+//   - the pipeline's cache: copy dist to previous before building, and embed both:
+//     //go:embed all:dist all:previous
+//   - a volume with a directory for each release
+//
+// A service worker of an older build can hide every deploy: see KillWorkers. With
+// several replicas, finish the roll-out before the old replicas get requests of
+// new pages, or route a client to one replica: during it the new page may ask an
+// old replica for a chunk that it does not have yet.
+//
+// # Flutter
+//
+// Set Versioned: main.dart.js and the rest keep their names from build to build,
+// and served at those they can only be asked about each time, and mixed. An engine
+// from Google's servers, a missing <base> and a bootstrap that cannot be patched
+// are told by New.
+//
+// # Content-Security-Policy
+//
+// CSP tells what the build needs: hashes of its inline scripts and styles, wasm,
+// blob workers, other hosts. A nonce would have to be written into the page for
+// each request and would end its 304s; a hash does not.
+//
 // # What it does not do
 //
 // It sets no security headers (package secheaders does), no Last-Modified (a
-// hash says more), lists no directories, runs no templates, and renders nothing.
+// hash says more), lists no directories, runs no templates, and renders nothing. It does not see
+// what the app's scripts fetch from other hosts.
 //
 // # Position
 //

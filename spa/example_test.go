@@ -2,6 +2,7 @@ package spa_test
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"testing/fstest"
@@ -56,4 +57,38 @@ func ExampleNew_brokenBuild() {
 	// Output:
 	// spa: Exclude[0] "api": is no URL path prefix; it reads like "/api/", without wildcards
 	// spa: index.html: "/_app/start.js": is not in the build; go:embed leaves out names that begin with _ or . unless it is written "//go:embed all:dir"
+}
+
+// What the build needs of a Content-Security-Policy, to be given to package
+// secheaders (its Policy takes these strings as Source).
+func ExampleMiddleware_CSP() {
+	app, err := spa.New(spa.Config{FS: fstest.MapFS{
+		"index.html": {Data: []byte(`<head><script>start()</script><link rel="stylesheet" href="https://fonts.googleapis.com/css2?family=A"></head>`)},
+		"app.wasm":   {Data: []byte("\x00asm")},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	needs := app.CSP()
+	fmt.Println(needs.ScriptHashes, needs.Wasm, needs.StyleHosts, needs.FontHosts)
+	// Output:
+	// ['sha256-DIm7WJS6ZKDYe5qFLPy+h4JFI9Bol5QmYC57mt3Fb00='] true [https://fonts.googleapis.com] [https://fonts.gstatic.com]
+}
+
+// A page that was open during the deploy still finds its chunk.
+func ExampleConfig_previous() {
+	before := fstest.MapFS{
+		"index.html":               {Data: []byte(`<head><script type="module" src="/assets/index-Q2Fz8_aB.js"></script></head>`)},
+		"assets/index-Q2Fz8_aB.js": {Data: []byte(`console.log("before")`)},
+	}
+	app, err := spa.New(spa.Config{FS: dist, Previous: []fs.FS{before}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rec := httptest.NewRecorder()
+	app.ServeHTTP(rec, httptest.NewRequest("GET", "/assets/index-Q2Fz8_aB.js", nil))
+	fmt.Println(rec.Code, rec.Body)
+	// Output: 200 console.log("before")
 }

@@ -9,9 +9,11 @@ import (
 	"math/rand/v2"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gatehouse-go/gatehouse/internal/testenv"
 	"github.com/gatehouse-go/gatehouse/spa"
 )
 
@@ -485,4 +488,85 @@ func TestDevReadsEveryRequestFromTheDiskAndSaysSo(t *testing.T) {
 	delete(fsys, "index.html")
 	assert.Equal(t, indexHTML, ask(app, "GET", "/").Body.String(), "the last good build stays")
 	assert.Contains(t, log.String(), "level=ERROR")
+}
+
+// raw sends the bytes of a request to a real server and returns the status line.
+func raw(t testing.TB, addr, request string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+	_, err = io.WriteString(conn, request+"Connection: close\r\n\r\n")
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	line, _, _ := strings.Cut(string(answer), "\r\n")
+	assert.NotContains(t, string(answer), "\r\nLocation:")
+	return line
+}
+
+func TestRequestTargetsAsTheyComeOverAWire(t *testing.T) {
+	srv := httptest.NewServer(newApp(t, spa.Config{}))
+	defer srv.Close()
+	for target, want := range map[string]string{
+		"http://app.example":                 "HTTP/1.1 200 OK",
+		"http://app.example/deep":            "HTTP/1.1 200 OK",
+		"http://attacker.example/../x":       "HTTP/1.1 404 Not Found",
+		"//attacker.example/..":              "HTTP/1.1 404 Not Found",
+		"/..\\..\\windows":                   "HTTP/1.1 404 Not Found",
+		"/a%zz":                              "HTTP/1.1 400 Bad Request",
+		"*":                                  "HTTP/1.1 404 Not Found",
+		"/assets/..;/index.html":             "HTTP/1.1 404 Not Found",
+		"/%2e%2e%2f%2e%2e%2fetc%2fpasswd":    "HTTP/1.1 404 Not Found",
+		"/assets/%2e%2e%5cindex.html":        "HTTP/1.1 404 Not Found",
+		"/\xc0\xae\xc0\xae/\xc0\xae\xc0\xae": "HTTP/1.1 404 Not Found",
+	} {
+		assert.Equal(t, want, raw(t, srv.Listener.Addr().String(), "GET "+target+" HTTP/1.1\r\nHost: app.example\r\n"), target)
+	}
+}
+
+// readerFrom notes whether a body came in a way that net/http hands to sendfile.
+type readerFrom struct {
+	*httptest.ResponseRecorder
+	file bool
+}
+
+func (w *readerFrom) ReadFrom(r io.Reader) (int64, error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		_, w.file = limited.R.(*os.File)
+	}
+	return io.Copy(w.ResponseRecorder, r)
+}
+
+func TestLargeFilesOfADirectoryAreSentByTheKernel(t *testing.T) {
+	dir, big := bigDir(t)
+	w := &readerFrom{ResponseRecorder: httptest.NewRecorder()}
+	newApp(t, spa.Config{FS: openDir(t, dir)}).ServeHTTP(w, httptest.NewRequest("GET", "/video.webm", nil))
+	assert.True(t, w.file)
+	assert.True(t, bytes.Equal(big, w.Body.Bytes()))
+}
+
+// The standard library reads neither coding, so New cannot compare them; the
+// tools that make them do it here.
+func TestSiblingsOfTheRealToolsAreWhatTheySay(t *testing.T) {
+	body := repeated("export const a = 1;\n", 2000)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.html"), []byte(indexlike), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "app.js"), body, 0o600))
+	run := func(stdin []byte, name string, args ...string) []byte {
+		cmd := exec.Command(testenv.Command(t, name, name), args...)
+		cmd.Stdin = bytes.NewReader(stdin)
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		return out
+	}
+	run(nil, "brotli", "--keep", filepath.Join(dir, "app.js"))
+	run(nil, "zstd", "--quiet", "-k", filepath.Join(dir, "app.js"))
+	app := newApp(t, spa.Config{FS: openDir(t, dir)})
+	for encoding, tool := range map[string]string{"br": "brotli", "zstd": "zstd"} {
+		rec := ask(app, "GET", "/app.js", "Accept-Encoding", encoding)
+		require.Equal(t, encoding, rec.Header().Get("Content-Encoding"))
+		assert.True(t, bytes.Equal(body, run(rec.Body.Bytes(), tool, "-d", "-c")))
+	}
 }

@@ -154,51 +154,65 @@ func isServable(name string) bool {
 	return utf8.ValidString(name)
 }
 
-// read hashes a file, and keeps its body where it is small enough.
+// read hashes a file, and keeps its body where it is small enough; nil where it
+// is not to be served. It asks what a name is before it opens it: a pipe would
+// never return.
 func (x *indexer) read(fsys fs.FS, name string, d fs.DirEntry) *source {
-	if d.Type()&fs.ModeSymlink != 0 {
-		if _, safe := fsys.(rootedDir); !safe {
-			x.warn(name, "", "is a symbolic link and is not served: only spa.OpenDir follows links, because none can leave its directory")
-			return nil
-		}
-	}
-	f, err := fsys.Open(name)
-	if err != nil {
-		if d.Type()&fs.ModeSymlink != 0 {
-			x.warn(name, "", "is a symbolic link that leads out of the directory, or nowhere, and is not served")
-		} else {
-			x.fail(name, "", "cannot be read: %v", err)
-		}
+	link := d.Type()&fs.ModeSymlink != 0
+	if _, rooted := fsys.(rootedDir); link && !rooted {
+		x.warn(name, "", "is a symbolic link and is not served: only spa.OpenDir follows links, because none can leave its directory")
 		return nil
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	info, err := fs.Stat(fsys, name)
+	switch {
+	case link && err != nil:
+		x.warn(name, "", "is a symbolic link that leads out of the directory, or nowhere, and is not served")
+		return nil
+	case err != nil:
 		x.fail(name, "", "cannot be read: %v", err)
 		return nil
-	}
-	if !info.Mode().IsRegular() {
-		if info.IsDir() {
-			x.warn(name, "", "is a symbolic link to a directory and is not served")
-		}
+	case !info.Mode().IsRegular():
+		x.warn(name, "", "is no regular file and is not served")
 		return nil
 	}
 	s := &source{fsys: fsys, name: name, size: info.Size(), mod: info.ModTime()}
-	if s.size <= maxHeld || name == x.Index && s.size <= maxIndex {
-		s.body, err = io.ReadAll(io.LimitReader(f, s.size+1))
-		s.size = int64(len(s.body))
-		s.sum = sha256.Sum256(s.body)
-	} else {
-		h := sha256.New()
-		s.size, err = io.Copy(h, f)
-		h.Sum(s.sum[:0])
-	}
-	if err != nil || s.size != info.Size() {
-		x.fail(name, "", "changed while it was read, or cannot be read: %v", err)
+	if err := s.load(s.size <= maxHeld || name == x.Index && s.size <= maxIndex); err != nil {
+		x.fail(name, "", "cannot be read: %v", err)
 		return nil
 	}
 	return s
 }
+
+// load hashes what a source holds and, if wanted, keeps it.
+func (s *source) load(keep bool) error {
+	f, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer closeFile(f)
+	var body bytes.Buffer
+	h := sha256.New()
+	w := io.Writer(h)
+	if keep {
+		body.Grow(int(s.size))
+		w = io.MultiWriter(h, &body)
+	}
+	n, err := io.Copy(w, f)
+	if err == nil && n != s.size {
+		err = errChanged
+	}
+	h.Sum(s.sum[:0])
+	if keep {
+		s.body = body.Bytes()
+		if s.body == nil {
+			s.body = []byte{}
+		}
+	}
+	return err
+}
+
+// errChanged is of a file that is no longer what was indexed.
+var errChanged = errors.New("the file changed since the build was indexed")
 
 // setBody replaces what a source holds.
 func (s *source) setBody(body []byte) {
@@ -214,10 +228,10 @@ func (s *source) open() (fs.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && (info.Size() != s.size || !info.ModTime().Equal(s.mod) || !info.Mode().IsRegular()) {
-		err = errors.New("the file changed since the build was indexed")
+		err = errChanged
 	}
 	if err != nil {
-		f.Close()
+		closeFile(f)
 		return nil, err
 	}
 	return f, nil
@@ -276,28 +290,32 @@ func siblingOf(name string) (coding, string) {
 
 var siblingExt = [numCodings]string{gzipped: ".gz", brotli: ".br", zstandard: ".zst"}
 
-// register makes a file reachable: by its own path, a page as sirv and most
-// hosts do also without its extension ("about.html" at /about), and a
-// directory's page at the directory.
+// register makes a file reachable: by its own path, a page as most hosts do also
+// without its extension (about.html at /about), and a directory's page at the
+// directory. Below Exclude only files' own paths are the app's.
 func (x *indexer) register(name string, f *file) {
-	at := func(rel string, f *file) {
-		if p := x.Prefix + rel; x.out.files[p] == nil {
-			x.out.files[p] = f
-		}
-	}
 	x.out.files[x.Prefix+name] = f
 	if name == x.Index {
 		x.out.index = f
 		x.out.files[x.Prefix] = f
 		return
 	}
-	if dir, ok := strings.CutSuffix(name, "/index.html"); ok {
-		at(dir+"/", f)
+	stem, isPage := strings.CutSuffix(name, ".html")
+	dir, isIndex := strings.CutSuffix(name, "/index.html")
+	switch {
+	case !isPage || stem == "index":
+	case isIndex:
+		x.alias(x.Prefix+dir+"/", f)
 		x.redirect(x.Prefix + dir)
-	} else if stem, ok := strings.CutSuffix(name, ".html"); ok && path.Base(stem) != "index" {
-		if old := x.out.files[x.Prefix+stem]; old == nil || old.redirect != "" {
-			x.out.files[x.Prefix+stem] = f
-		}
+	default:
+		x.alias(x.Prefix+stem, f)
+	}
+}
+
+// alias makes a file reachable at a path that is no other file's.
+func (x *indexer) alias(p string, f *file) {
+	if old := x.out.files[p]; (old == nil || old.redirect != "") && !x.excluded(p) {
+		x.out.files[p] = f
 	}
 }
 
@@ -305,7 +323,7 @@ func (x *indexer) register(name string, f *file) {
 // index: nothing of a request but its query gets into it.
 func (x *indexer) redirect(p string) {
 	if x.out.files[p] == nil {
-		x.out.files[p] = &file{redirect: (&url.URL{Path: p + "/"}).EscapedPath()}
+		x.alias(p, &file{redirect: (&url.URL{Path: p + "/"}).EscapedPath()})
 	}
 }
 
@@ -372,13 +390,13 @@ func (x *indexer) gzip(s *source) []byte {
 			x.fail(s.name, "", "cannot be read: %v", err)
 			return nil
 		}
-		defer f.Close()
+		defer closeFile(f)
 		r = f
 	}
 	var buf bytes.Buffer
 	zw, _ := gzip.NewWriterLevel(&buf, gzip.DefaultCompression) // a valid level
 	if n, err := io.Copy(zw, r); err != nil || n != s.size || zw.Close() != nil {
-		x.fail(s.name, "", "changed while it was read, or cannot be read: %v", err)
+		x.fail(s.name, "", "changed while it was compressed, or cannot be read: %v", err)
 		return nil
 	}
 	if size := int64(buf.Len()); size > x.budget || size > s.size/10*9 {
@@ -396,7 +414,7 @@ func (x *indexer) sameContent(gz, s *source) bool {
 		if err != nil {
 			return false
 		}
-		defer f.Close()
+		defer closeFile(f)
 		r = f
 	}
 	zr, err := gzip.NewReader(r)
@@ -423,7 +441,7 @@ func (x *indexer) addPrevious(fsys fs.FS) {
 	naming, files := detectHashing(flutter, maps.Keys(srcs), x.localRefs(p, srcs)), map[string]*file{}
 	for _, s := range x.bySize(srcs) {
 		keep := naming.hashed(s.name) || x.immutable(s.name)
-		if s.name == x.Index || !keep && !(flutter && x.Versioned) {
+		if s.name == x.Index || !keep && (!flutter || !x.Versioned) {
 			continue
 		}
 		f := x.newFile(s, srcs)
@@ -437,3 +455,6 @@ func (x *indexer) addPrevious(fsys fs.FS) {
 		x.addVersioned(buildDir(srcs), files)
 	}
 }
+
+// closeFile closes a file that was only read: there is nothing to lose.
+func closeFile(f fs.File) { _ = f.Close() }

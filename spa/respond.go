@@ -34,7 +34,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, f *file, on v
 			refusals[http.StatusServiceUnavailable].write(w, r, vary{})
 			return
 		}
-		defer content.Close()
+		defer closeFile(content)
 	}
 	switch precondition(r.Header, v.etag) {
 	case http.StatusNotModified:

@@ -23,7 +23,8 @@ type Middleware struct {
 // the app fail, as [*BuildError].
 //
 // New reads every file once, to hash it, and compresses what came uncompressed:
-// about a second for 30 MB.
+// a second for some ten MB. Meanwhile it holds all files up to 1 MiB at once, whatever
+// MaxMemory says.
 func New(c Config) (*Middleware, error) {
 	bad := mistakes.In("spa")
 	o := compile(c, bad)
@@ -90,6 +91,9 @@ const (
 // in the file system.
 func (o *options) find(b *build, r *http.Request) (*file, place) {
 	p := r.URL.Path
+	if p == "" {
+		p = "/" // "GET http://host" (RFC 9110, section 4.2.3)
+	}
 	if r.URL.RawPath != "" && hidesSlash(r.URL.RawPath) {
 		return nil, missing
 	}
@@ -165,9 +169,10 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 // ServeHTTP serves the app and nothing else, for mux.Handle("/", app): what it
 // does not have is 404, and other methods than GET and HEAD are 405 with Allow.
 //
-// A mux that has a handler for "/" answers no request with 405: POST to a route
-// registered for GET reaches the app. The app cannot know of that route; prefer
-// Handler(mux), which can. A "/" pattern with a method ("GET /") does not help.
+// A mux with a handler for "/" sends it every request without a route, also one
+// whose path has a route for another method: where the mux alone would answer
+// GET with 405, the app, which cannot know of that route, answers with the page,
+// or with 404 below Exclude. Prefer Handler(mux), which asks the mux.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b := m.current()
 	f, at := m.opts.find(b, r)

@@ -427,6 +427,18 @@ func TestAppBelowAPrefix(t *testing.T) {
 	assert.Equal(t, "/app/", ask(app, "GET", "/app").Header().Get("Location"))
 }
 
+func TestAPageWithoutItsExtensionIsNotTheAppsBelowExclude(t *testing.T) {
+	app := newApp(t, spa.Config{FS: mapFS(map[string]string{
+		"index.html": indexlike, "api.html": "a", "api/index.html": "b", "x/index.html": "c", "x.html": "d", "y": "e", "y.html": "f",
+	})})
+	for target, want := range map[string]string{
+		"/api": "Not Found\n", "/api/": "Not Found\n", "/api.html": "a", "/api/index.html": "b",
+		"/x": "d", "/x/": "c", "/y": "e", "/y.html": "f",
+	} {
+		assert.Equal(t, want, ask(app, "GET", target).Body.String(), target)
+	}
+}
+
 func TestOwnNavigateAndTypesAndImmutable(t *testing.T) {
 	fsys := viteFS()
 	fsys["model.glb2"] = fsys["robots.txt"]
