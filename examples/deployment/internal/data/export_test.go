@@ -1,0 +1,6 @@
+package data
+
+import "database/sql"
+
+// Raw is the pool that writes, for looking behind the methods.
+func (d *DB) Raw() *sql.DB { return d.write }
