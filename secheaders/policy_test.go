@@ -103,9 +103,14 @@ func TestSourcesThatAreRefused(t *testing.T) {
 		secheaders.Origin("https://*.a.example"): "pattern",
 		secheaders.Origin("https://a.example; script-src"): "byte that no host name has",
 		secheaders.Origin("https://A.example"):             "lower case",
-		secheaders.Scheme("'unsafe-inline'"):               "is no keyword",
+		secheaders.Scheme("'unsafe-inline'"):               "is no scheme",
 		secheaders.Scheme(""):                              "is no scheme",
-		secheaders.Scheme("data: *"):                       "white space",
+		`Origin("https://a.example")`:                      "double quote",
+		`Scheme("data")`:                                   "double quote",
+		"Origin(":                                          "no host name",
+		secheaders.Scheme("*/"):                            "is no scheme",
+		secheaders.Scheme("HTTPS"):                         "lower case",
+		secheaders.Scheme("data: *"):                       "is no scheme",
 	} {
 		p := &secheaders.Policy{Default: []secheaders.Source{source}}
 		_, err := secheaders.New(secheaders.Config{CSP: p})

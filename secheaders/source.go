@@ -75,12 +75,22 @@ func Origin(s string) Source {
 	return Source(s)
 }
 
-// notOrigin marks the result of Origin for a string that is none.
-const notOrigin = "Origin("
+// These mark the results of Origin and Scheme for strings that are none.
+const (
+	notOrigin = "Origin("
+	notScheme = "Scheme("
+)
 
 // Scheme is a source made of a scheme with or without its colon: "data", "blob:".
-// Whatever s is, the result is never a keyword.
-func Scheme(s string) Source { return Source(strings.TrimSuffix(s, ":") + ":") }
+// Whatever s is, the result is never a keyword or a host; what is no scheme is
+// refused by New.
+func Scheme(s string) Source {
+	s = strings.TrimSuffix(s, ":")
+	if !isScheme(s) {
+		return Source(notScheme + strconv.Quote(s) + ")")
+	}
+	return Source(s + ":")
+}
 
 // originProblem says why s is no serialised origin with a host, or "".
 func originProblem(s string) string {
@@ -149,10 +159,8 @@ func (s Source) problem(in group) string {
 	if text == "" {
 		return "is empty; leave it out"
 	}
-	if rest, ok := strings.CutPrefix(text, notOrigin); ok {
-		if v, err := strconv.Unquote(strings.TrimSuffix(rest, ")")); err == nil {
-			return originProblem(v)
-		}
+	if why := markedProblem(text); why != "" {
+		return why
 	}
 	if why := bytesProblem(text); why != "" {
 		return why
@@ -167,6 +175,19 @@ func (s Source) problem(in group) string {
 		return schemeProblem(scheme)
 	}
 	return hostProblem(text, in)
+}
+
+// markedProblem says why Origin or Scheme refused the string they were given.
+// Nobody gets past with such a mark of his own: its double quotes are refused.
+func markedProblem(text string) string {
+	for mark, problem := range map[string]func(string) string{notOrigin: originProblem, notScheme: schemeProblem} {
+		if quoted, ok := strings.CutPrefix(text, mark); ok {
+			if v, err := strconv.Unquote(strings.TrimSuffix(quoted, ")")); err == nil {
+				return problem(v)
+			}
+		}
+	}
+	return ""
 }
 
 // bytesProblem refuses every byte that could end the source, its directive or
