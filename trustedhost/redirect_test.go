@@ -16,10 +16,10 @@ import (
 
 func TestRedirects(t *testing.T) {
 	aliases := trustedhost.Config{
-		Hosts:       []string{"example.com", "*.example.com", "[fd00::1]"},
+		Hosts:       []string{"example.com", "*.example.com", "[fd00::1]", "both.example"},
 		ExemptPaths: []string{"/health"},
 		Redirects: map[string]string{
-			"www.example.com": "example.com", "old.example": "example.com",
+			"www.example.com": "example.com", "old.example": "example.com", "both.example": "example.com",
 			"192.0.2.1": "example.com", "[2001:db8::1]": "[fd00::1]",
 		},
 	}
@@ -47,6 +47,9 @@ func TestRedirects(t *testing.T) {
 		{aliases, true, "OPTIONS", "www.example.com", "*", "https://example.com"},
 
 		{upgrade, true, "GET", "example.com", "/", ""},
+		{upgrade, false, "CONNECT", "example.com", "/rpc", ""}, // a tunnel is not redirected
+		{upgrade, false, "CONNECT", "old.example", "/rpc", "refused"},
+		{aliases, true, "GET", "both.example", "/", "https://example.com/"}, // listed, and an alias all the same
 		{upgrade, false, "GET", "example.com", "/a?b", "https://example.com/a?b"},
 		{upgrade, false, "GET", "EXAMPLE.com.:80", "/", "https://example.com/"},
 		{upgrade, false, "GET", "example.com:8080", "/", "https://example.com:8080/"},

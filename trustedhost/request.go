@@ -19,8 +19,7 @@ func parse(s string) (hostport.Authority, bool) {
 // host: origin-form on HTTP/1, an HTTP/2 request with :authority alone.
 func hasOneHost(r *http.Request) bool {
 	u := r.URL
-	return u != nil && u.Scheme == "" && u.Host == "" && u.Opaque == "" && u.User == nil &&
-		len(hostLines(r)) == 0
+	return u != nil && u.Scheme == "" && u.Host == "" && len(hostLines(r)) == 0
 }
 
 // hostLines are the Host lines beside :authority. On HTTP/1 there are none: the
@@ -43,7 +42,7 @@ func agree(r *http.Request) Reason {
 	if u == nil {
 		return Malformed // no server makes such a request
 	}
-	if u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil {
+	if u.Scheme != "" || u.Host != "" {
 		if !servable(r.Method, u) {
 			return Malformed
 		}
@@ -65,14 +64,14 @@ func agree(r *http.Request) Reason {
 // host and without user information (RFC 9110, section 4.2.4), or for CONNECT
 // a host with a port and nothing else (section 9.3.6).
 func servable(method string, u *url.URL) bool {
-	if u.Opaque != "" || u.User != nil {
+	if u.User != nil {
 		return false
 	}
 	if method == http.MethodConnect && u.Scheme == "" {
 		a, _ := parse(u.Host)
 		return a.HasPort && u.Path == "" && u.RawQuery == "" && !u.ForceQuery
 	}
-	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" // "http:x" has none
 }
 
 // same compares two authorities by what they mean.

@@ -44,10 +44,11 @@ func (p *ports) add(h Host) {
 	}
 }
 
-// has tells whether a matches. A missing port is none, not the scheme's
-// default: behind a proxy nobody here knows the scheme for certain.
+// has tells whether a matches. A missing port is none (0, which is in no list),
+// not the scheme's default: behind a proxy nobody here knows the scheme for
+// certain.
 func (p *ports) has(a *hostport.Authority) bool {
-	return p.any || a.HasPort && slices.Contains(p.list, a.Port)
+	return p.any || slices.Contains(p.list, a.Port)
 }
 
 // listed tells whether s is, byte for byte, a name that the list holds for any

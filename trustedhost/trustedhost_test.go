@@ -256,10 +256,9 @@ func TestAnExemptPathSkipsTheListAndNeverTheSyntax(t *testing.T) {
 }
 
 func TestAnExemptionMayHoldForSomePeersOnly(t *testing.T) {
-	m := mustNew(t, trustedhost.Config{
-		Hosts: []string{"example.com"}, ExemptPaths: []string{"/health"},
-		ExemptPeers: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")},
-	})
+	peers := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")}
+	m := mustNew(t, trustedhost.Config{Hosts: []string{"example.com"}, ExemptPaths: []string{"/health"}, ExemptPeers: peers})
+	peers[1] = netip.MustParsePrefix("192.0.2.0/24") // a changed Config changes nothing
 	for peer, want := range map[string]trustedhost.Reason{
 		"10.1.2.3:4000":            "",
 		"[::ffff:10.1.2.3]:4000":   "", // a dual-stack listener

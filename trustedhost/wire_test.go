@@ -256,6 +256,8 @@ func TestHTTP2OnTheWire(t *testing.T) {
 		{"conflict", get("example.com", "/", "host", "example.com:8443")},
 		{"conflict", get("example.com", "/", "host", "example.com:443")}, // the scheme's port is a port here too
 		{"conflict", get("[::1]", "/", "host", "example.com")},
+		{"conflict", get("[::1]", "/", "host", "[::2]")},
+		{"conflict", get("[::1]", "/", "host", "[::ffff:0.0.0.1]")},
 		{"conflict", get("example.com", "/health", "host", "probe.example")},
 		{"conflict", get("example.com", "/", "host", "example.com", "host", "example.com")},
 		{"malformed", get("example.com", "/", "host", "")},

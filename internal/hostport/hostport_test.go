@@ -66,6 +66,7 @@ func TestNamesThatAreAccepted(t *testing.T) {
 		{"xn--d9juau41awczczp", "xn--d9juau41awczczp", 0},
 		{"xn--fa-hia.example", "xn--fa-hia.example", 0},
 		{"xn--n3h.example", "xn--n3h.example", 0},
+		{"xn--tda", "xn--tda", 0},
 		{"xn--zn7c.com", "xn--zn7c.com", 0},
 		{"xn--80ak6aa92e.com", "xn--80ak6aa92e.com", 0},
 	} {
@@ -212,6 +213,8 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		"XN--a.example":         hostport.ErrPunycode,
 		"a.xn--0.example":       hostport.ErrPunycode,
 		"xn--a_b.example":       hostport.ErrPunycode, // _ is no digit
+		"xn--00000-007y":        hostport.ErrPunycode, // a surrogate
+		"xn---tda":              hostport.ErrPunycode, // a delimiter with nothing before it
 		"xn---a.example":        hostport.ErrPunycode, // a delimiter with nothing before it
 		"xn--xn---epa":          hostport.ErrPunycode, // decodes to something that begins with xn--
 
@@ -281,6 +284,8 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		"[1::2::3]":                          hostport.ErrIPv6,
 		"[::1::]":                            hostport.ErrIPv6,
 		"[1:2:3:4:5:6:7]":                    hostport.ErrIPv6,
+		"[1:2:3:4:5:6:7:8:]":                 hostport.ErrIPv6,
+		"[1::2:]":                            hostport.ErrIPv6,
 		"[1:2:3:4:5:6:7:]":                   hostport.ErrIPv6,
 		"[1:2:3:4:5:6:7:8:9]":                hostport.ErrIPv6,
 		"[1:2:3:4:5:6:7:8::]":                hostport.ErrIPv6, // "::" is at least one group
