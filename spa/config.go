@@ -102,7 +102,8 @@ type Config struct {
 	// Previous holds older builds whose immutable files stay reachable, newest
 	// first: a page loaded before a deploy asks for its own chunks after it, and
 	// without them is a white page at the next click. See "Deploys" in the
-	// package comment. A file of FS wins over one of the same name here.
+	// package comment. A file of FS wins over one of the same name here. An empty
+	// one is ignored: before the first deploy there is none.
 	Previous []fs.FS
 
 	// KillWorkers lists URL paths at which a service worker was once served.

@@ -15,8 +15,8 @@ import (
 // Needs is what the app needs of a Content-Security-Policy beyond 'self', read
 // from the build as it is served, after Inject and BaseHref. It is found by
 // reading, not by running: hashes are exact, what scripts will fetch from other
-// hosts cannot be seen, and the flags err towards yes. Values fit the types of
-// package secheaders: secheaders.Source(hash), secheaders.Origin(host).
+// hosts cannot be seen, and the flags err towards yes. Every string is a
+// source of the policy as it stands: secheaders.Source(s).
 type Needs struct {
 	// ScriptHashes and StyleHashes are of the inline elements of the index page,
 	// as `'sha256-...'`, for script-src and style-src.
@@ -34,10 +34,11 @@ type Needs struct {
 	// worker-src.
 	Wasm, BlobWorker bool
 	// DataImages and DataFonts ask for data: in img-src and font-src: bundlers
-	// put small files into the style sheet.
-	DataImages, DataFonts bool
+	// put small files into the style sheet. BlobImages asks for blob: in img-src,
+	// for Flutter's images.
+	DataImages, DataFonts, BlobImages bool
 	// The other origins that the page, its style sheets and Flutter's engine
-	// load from: "https://fonts.googleapis.com".
+	// load from: "https://fonts.googleapis.com"; the engine's with its path.
 	ScriptHosts, StyleHosts, ConnectHosts, FontHosts, ImgHosts []string
 }
 
@@ -60,7 +61,8 @@ func (n *Needs) lists() []*[]string {
 const (
 	googleStyles = "https://fonts.googleapis.com"
 	googleFonts  = "https://fonts.gstatic.com"
-	engineCDN    = "https://www.gstatic.com"
+	// With its path: the host serves much else, old script libraries too.
+	engineCDN = "https://www.gstatic.com/flutter-canvaskit/"
 )
 
 // findNeeds reads the page, the scripts and the style sheets of the build.

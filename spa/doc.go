@@ -8,7 +8,7 @@
 // # What it answers
 //
 //	a file of the build                200, 206, 304 with a strong ETag, Content-Length and the right type
-//	about.html, docs/index.html         the same at /about and /docs/; /docs is sent to /docs/ (307)
+//	about.html, docs/index.html        the same at /about and /docs/; /docs is sent to /docs/ (307)
 //	a navigation to any other path     200 with the index page: a deep link of the client's router
 //	a missing file (/assets/x.js)      404, never the page: a browser runs no HTML as a module
 //	a script's request elsewhere       404, told from a navigation by Sec-Fetch-Dest, then Accept
@@ -24,8 +24,7 @@
 //
 // New walks the build once and puts each file into an index by its URL path; a
 // request is looked up there and nowhere else. No path that a client sends ever
-// reaches the file system, so there is nothing to traverse: "..", encoded
-// slashes, backslashes, NUL, dotfiles, symbolic links are a 404. A redirect is
+// reaches the file system, so there is nothing to traverse: "..", encoded // slashes, backslashes, NUL, dotfiles, symbolic links are a 404. A redirect is
 // only sent to a directory's page, made of a name of the index, never to
 // //attacker.example. Types come from the package's own table and never from
 // the content.

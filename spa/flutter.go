@@ -181,9 +181,12 @@ func (b *flutterBuild) local() bool {
 	return b.versioned && b.hasFile(canvasKit) || b.config.UseLocalCanvasKit || strings.Contains(b.load, "canvasKitBaseUrl")
 }
 
+// addNeeds adds what the engine does in every app: wasm, style elements, images
+// as data: and blob:, and fonts for scripts that the app's own lack, which it
+// fetches.
 func (b *flutterBuild) addNeeds(n *Needs) {
-	n.Wasm = true
-	n.ConnectHosts = append(n.ConnectHosts, googleFonts) // fallback fonts for scripts that the app's own lack
+	n.Wasm, n.InlineStyle, n.DataImages, n.BlobImages = true, true, true, true
+	n.ConnectHosts = append(n.ConnectHosts, googleFonts)
 	for _, t := range b.config.Builds {
 		n.BlobWorker = n.BlobWorker || t.Renderer == "skwasm"
 	}

@@ -470,6 +470,7 @@ func TestOnlyImmutableFilesOfPreviousBuildsStay(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 404, ask(app, "GET", "/old.txt").Code)
+	newApp(t, spa.Config{Previous: []fs.FS{mapFS(nil)}}) // the first deploy
 	got := mistakesOf(t, spa.Config{FS: viteFS(), Previous: []fs.FS{nil, mapFS(map[string]string{"a": ""})}})
 	assert.True(t, containsPrefix(got, "spa: Previous[0]: is nil"), got)
 	assert.True(t, containsPrefix(got, "spa: a build in Previous has no index.html"), got)

@@ -431,6 +431,9 @@ func (x *indexer) addPrevious(fsys fs.FS) {
 	old := &indexer{options: x.options, out: &build{}}
 	srcs := old.walk(fsys)
 	x.errs = append(x.errs, old.errs...)
+	if len(srcs) == 0 {
+		return // the first deploy has none before it
+	}
 	var p page
 	if s := srcs[x.Index]; s != nil {
 		p = scanHTML(string(s.body))

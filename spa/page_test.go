@@ -317,8 +317,9 @@ func TestFlutterIsCheckedAtStart(t *testing.T) {
 	assert.Contains(t, got, "the engine comes from www.gstatic.com")
 	assert.Contains(t, got, "set Versioned")
 	assert.Equal(t, spa.Needs{
-		Wasm: true, BlobWorker: true, ScriptHosts: []string{"https://www.gstatic.com"},
-		ConnectHosts: []string{"https://fonts.gstatic.com", "https://www.gstatic.com"},
+		Wasm: true, BlobWorker: true, InlineStyle: true, DataImages: true, BlobImages: true,
+		ScriptHosts:  []string{"https://www.gstatic.com/flutter-canvaskit/"},
+		ConnectHosts: []string{"https://fonts.gstatic.com", "https://www.gstatic.com/flutter-canvaskit/"},
 	}, newApp(t, spa.Config{FS: mapFS(files)}).CSP())
 
 	local := flutterFiles()
