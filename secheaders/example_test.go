@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"testing/fstest"
 
 	"github.com/gatehouse-go/gatehouse/secheaders"
 )
@@ -114,4 +115,75 @@ func ExampleParsePolicy() {
 	// default-src 'self'; img-src 'self' data: https://img.example.com
 	// secheaders: srcipt-src: is no directive of CSP; did you mean script-src?
 	// secheaders: default-src[0] "none": is a keyword without its single quotes, which browsers read as a host name; write 'none'
+}
+
+// The built page of an app: its inline script is allowed by hash, so the page
+// stays cacheable and the same for everybody.
+func ExampleHashHTML() {
+	dist := fstest.MapFS{"index.html": {Data: []byte(`<!doctype html><script>start()</script><script src="/app.js"></script>`)}}
+	script, style, err := secheaders.HashHTML(dist, "index.html") // an os.DirFS or embed.FS
+	if err != nil {
+		panic(err)
+	}
+	c := secheaders.Default()
+	c.CSP.Script = append([]secheaders.Source{secheaders.Self}, script...)
+	c.CSP.Style = append([]secheaders.Source{secheaders.Self}, style...)
+	fmt.Println(c.CSP)
+	// Output:
+	// default-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'; object-src 'none'; script-src 'self' 'sha256-DIm7WJS6ZKDYe5qFLPy+h4JFI9Bol5QmYC57mt3Fb00='; style-src 'self'; upgrade-insecure-requests
+}
+
+// Browsers tell of what the policy blocked; a log line each.
+func ExampleNewCollector() {
+	reports, err := secheaders.NewCollector(secheaders.CollectorConfig{
+		OnReport: func(_ *http.Request, r secheaders.Report) {
+			if r.CSP != nil {
+				fmt.Printf("%s: %s blocked %s\n", r.URL, r.CSP.Directive, r.CSP.BlockedURL)
+			}
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	c := secheaders.Default()
+	c.Reporting = map[string]string{"main": "/reports"}
+	c.CSP.ReportTo = "main"
+	headers, err := secheaders.New(c)
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/reports", reports) // behind a rate limit: anybody can send reports
+	handler := headers.Handler(mux)
+
+	r := httptest.NewRequest(http.MethodPost, "/reports", strings.NewReader(`[{"type":"csp-violation","url":"https://app.example/cart?session=1",
+		"body":{"effectiveDirective":"img-src","blockedURL":"https://attacker.example/pixel?stolen=2"}}]`))
+	r.Header.Set("Content-Type", "application/reports+json")
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, r)
+	fmt.Println(answer.Code)
+	// Output:
+	// https://app.example/cart: img-src blocked https://attacker.example/pixel
+	// 204
+}
+
+func ExampleLint() {
+	c := secheaders.Default()
+	c.CSP.Script = []secheaders.Source{secheaders.Self, secheaders.UnsafeInline}
+	for _, f := range secheaders.Lint(c) {
+		fmt.Println(f.ID, f.Severity, f.Field)
+	}
+	// Output:
+	// csp-unsafe-inline high CSP.Script
+}
+
+// A fixed nonce protects nobody: whoever reads the page once knows it. It does
+// not compile into a Middleware.
+func ExampleNonce_incorrect() {
+	c := secheaders.Default()
+	c.CSP.Script = []secheaders.Source{"'nonce-r4nd0m'"}
+	_, err := secheaders.New(c)
+	fmt.Println(err)
+	// Output:
+	// secheaders: CSP.Script[0] "'nonce-r4nd0m'": is a fixed nonce, the same for everybody who reads the page; use NonceSource, which is drawn for each response
 }

@@ -16,9 +16,13 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,36 +103,71 @@ var scores = map[string]struct {
 	"FlutterWeb, CDN":      {secheaders.FlutterWeb(secheaders.FlutterOptions{CDN: true, Isolated: true}), 120},
 }
 
+// quickstart is examples/quickstart behind a proxy that ends TLS, as on a platform.
+func quickstart(t *testing.T) http.Handler {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "quickstart")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../examples/quickstart").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	cmd := exec.Command(binary)
+	cmd.Env = append(os.Environ(), "PORT=0", "PLATFORM=heroku")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	target, err := url.Parse(strings.TrimSpace(line))
+	require.NoError(t, err)
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host
+		r.SetXForwarded()
+	}}
+}
+
 func TestObservatoryScores(t *testing.T) {
 	tools := os.Getenv("GATEHOUSE_OBSERVATORY")
 	if tools == "" {
 		t.Skip("needs npm packages: run tools/observatory/run.sh")
 	}
 	caFile, config := authority(t)
-	args := []string{"scan.mjs"}
-	for name, s := range scores {
+	args, want := []string{"scan.mjs"}, map[string]int{"the quickstart": 125}
+	scan := func(name string, h http.Handler) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		host := "localhost:" + port
-		m := build(t, s.config)
-		page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv := &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.TLS == nil {
 				http.Redirect(w, r, "https://"+host+r.URL.Path, http.StatusPermanentRedirect)
 				return
 			}
+			h.ServeHTTP(w, r)
+		})
+		go func() { _ = srv.Serve(bothListener{l, config}) }()
+		t.Cleanup(func() { _ = srv.Close() })
+		args = append(args, name+"="+host)
+	}
+	for name, s := range scores {
+		want[name] = s.score
+		scan(name, build(t, s.config).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/" {
 				http.NotFound(w, r)
 				return
 			}
 			_, _ = io.WriteString(w, `<!doctype html><html lang="en"><base href="/"><title>app</title>
 				<link rel="stylesheet" href="app.css"><script type="module" src="app.js"></script>`)
-		})
-		srv := &http.Server{Handler: m.Handler(page), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
-		go func() { _ = srv.Serve(bothListener{l, config}) }()
-		t.Cleanup(func() { _ = srv.Close() })
-		args = append(args, name+"="+host)
+		})))
 	}
+	scan("the quickstart", quickstart(t))
+	plain := httptest.NewServer(build(t, secheaders.Config{}).Handler(nothing))
+	t.Cleanup(plain.Close)
+	args = append(args, "plain HTTP="+strings.Replace(plain.Listener.Addr().String(), "127.0.0.1", "localhost", 1))
 	cmd := exec.CommandContext(t.Context(), "node", args...)
 	cmd.Dir, cmd.Stderr = tools, t.Output()
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+caFile)
@@ -141,10 +180,11 @@ func TestObservatoryScores(t *testing.T) {
 		Policy []struct{ Severity, Directive, Value, Text string }
 	}
 	require.NoError(t, json.Unmarshal(out, &got), "%s", out)
-	for name, want := range scores {
+	assert.Equal(t, 60, got["plain HTTP"].Score, fmt.Sprint(got["plain HTTP"].Tests))
+	for name, score := range want {
 		t.Logf("%s: %s %d %v", name, got[name].Grade, got[name].Score, got[name].Policy)
 		assert.Equal(t, "A+", got[name].Grade, fmt.Sprint(name, got[name].Tests))
-		assert.Equal(t, want.score, got[name].Score, fmt.Sprint(name, got[name].Tests))
+		assert.Equal(t, score, got[name].Score, fmt.Sprint(name, got[name].Tests))
 		for _, f := range got[name].Policy {
 			assert.NotContains(t, []string{"HIGH", "MEDIUM", "SYNTAX"}, f.Severity, "%s: %v", name, f)
 		}
