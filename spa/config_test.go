@@ -121,7 +121,7 @@ func TestAReferenceThatAnotherHandlerServesIsExcluded(t *testing.T) {
 
 func TestOnlyAGzipBombsWorthIsRead(t *testing.T) {
 	fsys := mapFS(map[string]string{
-		"index.html": indexlike, "a.js": "let a", "a.js.gz": string(gz(make([]byte, 50<<20))),
+		"index.html": indexlike, "a.js": "let a", "a.js.gz": string(gz(make([]byte, 8<<20))),
 	})
 	got := mistakesOf(t, spa.Config{FS: fsys})
 	assert.True(t, containsPrefix(got, `spa: a.js: "a.js.gz": does not hold`), got)

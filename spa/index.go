@@ -81,6 +81,7 @@ type indexer struct {
 	flutter *flutterBuild // nil for other builds
 	out     *build
 	errs    []error
+	zip     *gzip.Writer
 }
 
 // newBuild indexes FS and Previous. The errors are what makes the app fail.
@@ -394,8 +395,11 @@ func (x *indexer) gzip(s *source) []byte {
 		r = f
 	}
 	var buf bytes.Buffer
-	zw, _ := gzip.NewWriterLevel(&buf, gzip.DefaultCompression) // a valid level
-	if n, err := io.Copy(zw, r); err != nil || n != s.size || zw.Close() != nil {
+	if x.zip == nil {
+		x.zip = gzip.NewWriter(&buf)
+	}
+	x.zip.Reset(&buf) // its tables are a megabyte: one for all files
+	if n, err := io.Copy(x.zip, r); err != nil || n != s.size || x.zip.Close() != nil {
 		x.fail(s.name, "", "changed while it was compressed, or cannot be read: %v", err)
 		return nil
 	}
