@@ -56,7 +56,7 @@ func startChromium(path string) {
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("disable-popup-blocking", true),
-		chromedp.Flag("short-reporting-delay", true), // the Reporting API else waits a minute
+		chromedp.Flag("short-reporting-delay", true),     // the Reporting API else waits a minute
 		chromedp.Flag("ignore-certificate-errors", true), // the test servers' certificates
 		chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1, MAP example 127.0.0.1, EXCLUDE localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND"),
 		chromedp.WSURLReadTimeout(60 * time.Second),

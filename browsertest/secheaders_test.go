@@ -309,6 +309,7 @@ func TestHashHTMLComputesWhatTheBrowserComputes(t *testing.T) {
 		`<script><!--><script></script><!-- <script>x</script> --!><script>self.d = 1</script>`,
 		`<title><script>x</script></title><textarea><style>x</style></textarea><iframe><script>x</script></iframe><noembed><style>x</style></noembed>`,
 		`<svg><style>.a &gt; .b { } <![CDATA[ .c > .d {} ]]></style><script>self.s = 1 &lt; 2 <![CDATA[ && 3 < 4 ]]></script></svg>`,
+		`<svg><script src="data:,">self.g = 1</script><script href="data:,">x</script></svg>`,
 		`<svg><title><style>a &gt; b {}</style></title><foreignObject><style>c &gt; d {}</style></foreignObject></svg><style>e &gt; f {}</style>`,
 		`<svg><p><style>a &gt; b {}</style></svg><math><mi><script>self.k = "&lt;"</script></mi></math>`,
 		`<a title="<script>x</script>" href='<style>'>y</a><?xml <script>?><script>self.q = 1</script><![CDATA[<style>r{}</style>]]>`,
