@@ -19,9 +19,10 @@ import (
 //
 // Hashed are <script> without src whose type is JavaScript, module, importmap or
 // speculationrules, and every <style>, of whatever type, as Chromium does; not data
-// blocks such as application/json, which browsers neither run nor block. Scripts in <template>
-// and styles in <noscript> are included, for whoever makes them live. Attributes
-// (onclick=, style=) are not: they need UnsafeHashes, and are better moved out.
+// blocks such as application/json, which browsers neither run nor block. Scripts in
+// <template> and styles in <noscript> are included, for whoever makes them live.
+// Attributes (onclick=, style=) are not: they need UnsafeHashes, and are better
+// moved out.
 //
 // Serve the file as it was hashed: UTF-8, not rewritten. It is an error where the
 // file is not UTF-8, where a script or style is never closed (browsers do not run
@@ -317,10 +318,14 @@ func (s *scanner) foreignText(t tag) error {
 		}
 		break
 	}
-	switch _, href := t.attr["href"]; {
-	case t.name == "style":
+	if t.name == "style" {
 		s.add(&s.styles, text.String())
-	case !href && t.attr["xlink:href"] == "" && inlineScript(t) && text.Len() > 0:
+		return nil
+	}
+	_, href := t.attr["href"]
+	_, xlink := t.attr["xlink:href"]
+	delete(t.attr, "src") // means nothing here
+	if !href && !xlink && inlineScript(t) && text.Len() > 0 {
 		s.add(&s.scripts, text.String())
 	}
 	return nil

@@ -77,6 +77,7 @@ func TestHashHTML(t *testing.T) {
 		`<svg><style><![CDATA[a < b]]> c</style></svg>`:                            {styles: []string{"a < b c"}},
 		`<svg><script>a &lt; b</script></svg><script>c &lt; d</script>`:            {scripts: []string{"a < b", "c &lt; d"}},
 		`<svg><script href="x.js">a</script><script xlink:href=y>b</script></svg>`: {},
+		`<svg><script src="x.js">a</script></svg>`:                                 {scripts: []string{"a"}},
 		`<svg><script/><style/></svg><script>b</script>`:                           {scripts: []string{"b"}},
 		`<svg/><script>a && b</script>`:                                            {scripts: []string{"a && b"}},
 		`<svg><![CDATA[<script>a</script>]]></svg>`:                                {},
