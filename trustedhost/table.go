@@ -65,7 +65,7 @@ func (t *table) listed(s string) bool {
 // match tells whether the list holds a, and where its host redirects to.
 func (t *table) match(a *hostport.Authority) (alias *Host, ok bool) {
 	switch {
-	case a.Addr.IsValid():
+	case a.Name == "":
 		return t.matchAddr(a)
 	case a.Upper:
 		var buf [253]byte // a copy in lower case that stays on the stack
