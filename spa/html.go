@@ -19,6 +19,7 @@ type page struct {
 	baseStart, baseEnd int    // that element's tag
 	headOpen           int    // behind <head>, else behind <html> or the doctype
 	headClose          int    // before </head>, else before <body>
+	headSeen           bool   // a second <html> or <head> is ignored
 }
 
 // pageRef is a URL that the page makes the browser load.
@@ -258,10 +259,15 @@ func scriptEnd(doc string) int {
 func (p *page) element(t tag, content string, start, end int) {
 	switch t.name {
 	case "html":
-		p.headOpen = end
+		if !p.headSeen {
+			p.headOpen = end
+		}
 	case "head":
-		p.headOpen = end
+		if !p.headSeen {
+			p.headOpen, p.headSeen = end, true
+		}
 	case "body":
+		p.headSeen = true
 		if p.headClose < 0 {
 			p.headClose = start
 		}

@@ -152,6 +152,7 @@ func TestBaseHrefIsSetWhereThePageHasOneOrNone(t *testing.T) {
 		`<html><head lang=en>x`:                          `<html><head lang=en><base href="/app/">x`,
 		`<!doctype html><title>x`:                        `<!doctype html><base href="/app/"><title>x`,
 		`<html><!-- <head> --><title>`:                   `<html><base href="/app/"><!-- <head> --><title>`,
+		`<head></head><body><html><head>`:                `<head><base href="/app/"></head><body><html><head>`,
 		`<header><html>`:                                 `<header><html><base href="/app/">`,
 	} {
 		app := newApp(t, spa.Config{FS: mapFS(map[string]string{"index.html": page}), Prefix: "/app/", BaseHref: "/app/"})
