@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -116,4 +117,27 @@ func TestAllocations(t *testing.T) {
 	nonce := allocs(build(t, nonceConfig()).Handler(nothing))
 	assert.EqualValues(t, 4, nonce, "nonce: the state, the request, the values, the string with the policy")
 	assert.Less(t, nonce, allocs(nonceFloor(defaultValues(t), nothing)), "fewer than the floor")
+}
+
+func BenchmarkCollector(b *testing.B) {
+	h, err := secheaders.NewCollector(secheaders.CollectorConfig{OnReport: func(*http.Request, secheaders.Report) {}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, body := range map[string]string{
+		"one report": modern,
+		"too large":  strings.Repeat(" ", 1<<20),
+		"deep":       strings.Repeat("[", 60000),
+		"many":       "[" + strings.Repeat(`{"type":"x"},`, 4000) + `{"type":"x"}]`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodPost, "/reports", strings.NewReader(body))
+				r.ContentLength = -1
+				r.Header.Set("Content-Type", "application/reports+json")
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		})
+	}
 }

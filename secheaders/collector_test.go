@@ -82,9 +82,11 @@ func TestAReportOfReportURI(t *testing.T) {
 func TestOtherReportsKeepTheirBody(t *testing.T) {
 	status, got := collect(t, secheaders.CollectorConfig{}, reportsJSON,
 		`[{"type":"coop","age":-1,"url":"https://a.example/","body":{"disposition":"enforce","openerURL":"https://b.example/x?token=s","n":12345678901234567890,"list":["data:text/html,x","see https://u:pw@b.example/x?token=s and https://c.example#t."]}},
-		  {"type":"crash","age":1e300,"url":"https://a.example/"}]`)
+		  {"type":"crash","age":1e300,"url":"https://a.example/"},
+		  {"type":"csp-violation","body":{"lineNumber":-1,"columnNumber":1e300,"statusCode":200.5}}]`)
 	require.Equal(t, http.StatusNoContent, status)
-	require.Len(t, got, 2)
+	require.Len(t, got, 3)
+	assert.Equal(t, secheaders.CSPViolation{Status: 200}, *got[2].CSP, "numbers that are no line")
 	assert.JSONEq(t, `{"disposition":"enforce","openerURL":"https://b.example/x","n":12345678901234567890,"list":["data","see https://b.example/x and https://c.example"]}`, string(got[0].Body))
 	assert.Nil(t, got[0].CSP)
 	assert.Zero(t, got[0].Age)

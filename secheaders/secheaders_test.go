@@ -431,3 +431,38 @@ func TestTheBehaviourSuite(t *testing.T) {
 		})
 	}
 }
+
+func TestValuesThatAreRefused(t *testing.T) {
+	endpoint := func(url string) secheaders.Config {
+		return secheaders.Config{Reporting: map[string]string{"main": url}}
+	}
+	for says, c := range map[string]secheaders.Config{
+		"has no directive; leave it nil for the default": {CSP: &secheaders.Policy{}},
+		"has no directive; leave it nil, or":             {CSPReportOnly: &secheaders.Policy{}},
+		"to name origins use CSP.FrameAncestors":         {Frame: "ALLOW-FROM https://a.example"},
+		"did you mean no-referrer?":                      {Referrer: []secheaders.ReferrerPolicy{"no-referer"}},
+		"is listed twice":                                {Referrer: []secheaders.ReferrerPolicy{secheaders.SameOrigin, secheaders.SameOrigin}},
+		"is none of script, style":                       {IntegrityPolicy: &secheaders.Integrity{BlockedDestinations: []string{"image"}}},
+		"is given twice in different cases":              {Extra: http.Header{"X-A": {"1"}, "x-a": {"2"}}},
+		"is no value of this header":                     {ClearSiteData: []secheaders.SiteData{"everything"}},
+		"white space":                                    endpoint("/a b"),
+		"is not ASCII":                                   endpoint("/ü"),
+		"percent-encode":                                 endpoint("/<x>"),
+		"is no URL":                                      endpoint("https://a.example/%zz"),
+		"user information":                               endpoint("https://u@a.example/"),
+		"has a fragment":                                 endpoint("/a#"),
+		"neither a path":                                 endpoint("reports"),
+		"neither a path (":                               endpoint("ftp://a.example/"),
+		"has a host that":                                endpoint("https://a..example/"),
+		"wrong IPv6 address":                             endpoint("https://[fe80::1%25eth0]/"),
+		"plain HTTP":                                     endpoint("http://a.example/"),
+	} {
+		_, err := secheaders.New(c)
+		assert.Len(t, mistakesOf(t, err), 1, says)
+		assert.ErrorContains(t, err, says)
+	}
+	for _, url := range []string{"/", "/reports?a=b", "https://a.example:8443/r", "https://[2001:db8::1]/r", "http://localhost:8000/r", "http://127.0.0.1/r", "http://[::1]:80/r"} {
+		_, err := secheaders.New(endpoint(url))
+		assert.NoError(t, err, url)
+	}
+}

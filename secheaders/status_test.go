@@ -287,3 +287,17 @@ func TestAProxyWithoutEarlyHintsIsLeftAlone(t *testing.T) {
 	want.Set("Vary", "Accept")
 	assert.Equal(t, want, got)
 }
+
+func TestTheProxysOwnModifyResponseStillDecides(t *testing.T) {
+	up := httptest.NewServer(nothing)
+	defer up.Close()
+	target, _ := url.Parse(up.URL)
+	h := build(t, secheaders.Config{}).Proxy(&httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(*http.Response) error { return io.ErrUnexpectedEOF },
+		ErrorLog:       log.New(io.Discard, "", 0),
+	})
+	rec := get(h, "https://example.com/")
+	assert.Equal(t, http.StatusBadGateway, rec.Code)
+	assert.Equal(t, secureByDefault, rec.Header())
+}
