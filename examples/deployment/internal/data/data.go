@@ -57,9 +57,13 @@ func Open(ctx context.Context, c config.Database) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
-	if err := errors.Join(d.write.PingContext(ctx), d.read.PingContext(ctx)); err != nil {
+	err = d.write.PingContext(ctx)
+	if err == nil && d.read != d.write {
+		err = d.read.PingContext(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("data: open: %w", err), d.Close())
 	}
 	return d, nil
@@ -70,6 +74,23 @@ func (d *DB) Close() error {
 	// The writer last: the last connection of an SQLite file moves the log into it
 	// and removes the log, which a reader must not.
 	return errors.Join(d.read.Close(), d.write.Close())
+}
+
+// bounded returns the context of a statement or a transaction. It ends after
+// timeout, or at the caller's deadline, but not when a client hangs up: what has
+// begun takes a millisecond more, whereas stopping it would take a connection
+// from the pool, and one for the request to the server to cancel. Clients that
+// hang up on purpose should not have that power; with PgBouncer before 1.21, in
+// which cancelled queries can end the whole pooler, even less.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline := time.Now().Add(timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if ctx.Err() == nil { // it had not hung up before
+		ctx = context.WithoutCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline)
 }
 
 // A querier is a pool or a transaction.
@@ -84,7 +105,7 @@ type row interface{ Scan(dest ...any) error }
 
 // one returns the only row, or ErrNotFound.
 func one[T any](ctx context.Context, q querier, scan func(row) (T, error), query string, args ...any) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	v, err := scan(q.QueryRowContext(ctx, query, args...))
 	return v, explain(ctx, err)
@@ -92,7 +113,7 @@ func one[T any](ctx context.Context, q querier, scan func(row) (T, error), query
 
 // list returns all rows; the query has a LIMIT.
 func list[T any](ctx context.Context, q querier, scan func(row) (T, error), query string, args ...any) ([]T, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -112,7 +133,7 @@ func list[T any](ctx context.Context, q querier, scan func(row) (T, error), quer
 
 // exec runs a statement that must change a row, or it is ErrNotFound.
 func exec(ctx context.Context, q querier, query string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	result, err := q.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -127,7 +148,7 @@ func exec(ctx context.Context, q querier, query string, args ...any) error {
 
 // transaction runs f in a transaction: all of it happens, or nothing.
 func (d *DB) transaction(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {

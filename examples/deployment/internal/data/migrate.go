@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -57,20 +58,41 @@ func (d *DB) migratePostgres(ctx context.Context) (err error) {
 		return err
 	}
 	defer pool.Close()
-	tx, err := pool.BeginTx(ctx, nil)
+	for {
+		tx, locked, err := lockPostgres(ctx, pool)
+		if err != nil {
+			return err
+		}
+		if locked {
+			// An error of Rollback says that the lock was lost on the way.
+			return errors.Join(up(ctx, goose.DialectPostgres, pool), tx.Rollback())
+		}
+		// Who waits keeps no connection: a small pooler would have none left for the
+		// one that migrates.
+		_ = tx.Rollback()
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another process is migrating: %w", ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// lockPostgres begins a transaction and tries to take the lock.
+func lockPostgres(ctx context.Context, pool *sql.DB) (tx *sql.Tx, locked bool, err error) {
+	tx, err = pool.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	defer func() { err = errors.Join(err, tx.Rollback()) }() // an error: the lock was lost on the way
-	// The holder is idle, and those who wait are slow, as long as the migration takes.
-	if _, err := tx.ExecContext(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0;
-		SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`); err != nil {
-		return err
+	// The transaction is idle for as long as the migration takes.
+	_, err = tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0")
+	if err == nil {
+		err = tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", lock.DefaultLockID).Scan(&locked)
 	}
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lock.DefaultLockID); err != nil {
-		return err
+	if err != nil {
+		return nil, false, errors.Join(err, tx.Rollback())
 	}
-	return up(ctx, goose.DialectPostgres, pool)
+	return tx, locked, nil
 }
 
 // migrateSQLite holds the lock of another, empty database file beside ours:
@@ -106,7 +128,7 @@ func (d *DB) migrateSQLite(ctx context.Context) error {
 // Ready tells whether the database answers and has all migrations of this
 // program. One with more, of a newer release, is ready too: see [DB.Migrate].
 func (d *DB) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	have, err := version(ctx, d.read)
 	if err != nil {

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
@@ -31,7 +29,11 @@ const poolSize = 10
 // txLimits runs first in every transaction and ends with it, so that it says
 // nothing to the next user of a pooled connection. It is for a process that
 // hangs, or whose network does, in the middle of a transaction: its row locks
-// are gone within seconds. All else is stopped by the context's deadline.
+// are gone within seconds, and so nobody waits for them longer. All else is
+// stopped, in the server too, by the context's deadline.
+//
+// For the session they would be start-up parameters, which PgBouncer refuses, or
+// a SET, which would stay with a connection that is somebody else's next.
 const txLimits = `SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '5s'`
 
 // openPostgres prepares the pool; it connects when first used.
@@ -63,14 +65,6 @@ func pgConfig(dsn string) (*pgx.ConnConfig, error) {
 	conf.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conf.StatementCacheCapacity, conf.DescriptionCacheCapacity = 0, 0
 	conf.ConnectTimeout = cmp.Or(conf.ConnectTimeout, timeout)
-	// A context that ends stops the statement in the server, also through PgBouncer.
-	// The default only closes the connection and leaves the server at work. A
-	// statement_timeout for the session would be the other way, but PgBouncer
-	// refuses it as a start-up parameter and a plain SET would stay with a
-	// connection that belongs to somebody else next.
-	conf.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: time.Second}
-	}
 	return conf, nil
 }
 
