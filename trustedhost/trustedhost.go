@@ -94,8 +94,8 @@ func (m *Middleware) Check(r *http.Request) error {
 
 // Allowed tells whether a host, perhaps with a port, is one of this server's:
 // well-formed, and in Hosts, an alias in Redirects, or let in by Allow (which
-// is given context.Background). It is for hosts that are no request's own, such as
-// that of a return URL.
+// is given context.Background). It is for hosts that are no request's own, such
+// as that of a return URL.
 func (m *Middleware) Allowed(host string) bool {
 	var a hostport.Authority
 	if a.Parse(host) != nil {
