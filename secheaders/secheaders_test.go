@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -465,4 +466,17 @@ func TestValuesThatAreRefused(t *testing.T) {
 		_, err := secheaders.New(endpoint(url))
 		assert.NoError(t, err, url)
 	}
+}
+
+func TestThePackageCommentTellsTheDefaultSet(t *testing.T) {
+	source, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	words := strings.Join(strings.Fields(strings.ReplaceAll(string(source), "//", " ")), " ")
+	for name, value := range plainByDefault() {
+		if name == "X-Xss-Protection" {
+			name = "X-XSS-Protection"
+		}
+		assert.Contains(t, words, name+" "+value[0])
+	}
+	assert.Contains(t, words, "Strict-Transport-Security max-age=63072000; includeSubDomains")
 }
