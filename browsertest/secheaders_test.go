@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -248,9 +249,9 @@ func TestAnotherHostsCollectorIsReachedByAPreflight(t *testing.T) {
 	tb := newTab(t)
 	box := &inbox{}
 	pages := assets()
-	var app string
+	var app atomic.Value // the page's origin, known after the collector's
 	collect := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, err := secheaders.NewCollector(secheaders.CollectorConfig{Origins: []string{app}, OnReport: func(_ *http.Request, r secheaders.Report) {
+		h, err := secheaders.NewCollector(secheaders.CollectorConfig{Origins: []string{app.Load().(string)}, OnReport: func(_ *http.Request, r secheaders.Report) {
 			box.mu.Lock()
 			defer box.mu.Unlock()
 			box.reports = append(box.reports, r)
@@ -262,8 +263,9 @@ func TestAnotherHostsCollectorIsReachedByAPreflight(t *testing.T) {
 	c := secheaders.Default()
 	c.Reporting = map[string]string{"main": "https://reports.example:" + serveTLS(t, collect) + "/r"}
 	c.CSP.ReportTo = "main"
-	app = site(t, c, pages)
-	tb.open(app + "/page")
+	origin := site(t, c, pages)
+	app.Store(origin)
+	tb.open(origin + "/page")
 	eval[any](tb, js(`document.body.append(make("script", {textContent: "1"}))`, ""))
 	box.eventually(t, "the script", func(r secheaders.Report) bool { return r.CSP.Directive == "script-src-elem" })
 }
