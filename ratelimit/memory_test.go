@@ -191,7 +191,7 @@ func TestOverflowIsObserved(t *testing.T) {
 func TestFullBucketsAreForgottenAndOthersAreNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, ratelimit.MemoryConfig{Shards: 4})
-		for i := range uint64(20_000) {
+		for i := range uint64(10_000) {
 			takeOf(t, m, i, perMinute)
 		}
 		drained := perMinute
