@@ -31,6 +31,9 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 // and it overwrites nothing: a database that a server may have open must be
 // moved away first, with the server stopped.
 func Restore(ctx context.Context, from, to string) error {
+	if err := inspect(ctx, from, ours); err != nil {
+		return fmt.Errorf("data: restore: %w", err)
+	}
 	if err := copyDatabase(ctx, from, to); err != nil {
 		return fmt.Errorf("data: restore: %w", err)
 	}
@@ -38,17 +41,15 @@ func Restore(ctx context.Context, from, to string) error {
 }
 
 // copyDatabase copies an SQLite database to a name that is free.
-func copyDatabase(ctx context.Context, from, to string) (err error) {
-	if from, err = filePath(from); err != nil {
-		return err
-	}
-	if to, err = filePath(to); err != nil {
+func copyDatabase(ctx context.Context, from, to string) error {
+	to, err := filePath(to)
+	if err != nil {
 		return err
 	}
 	if err := free(to); err != nil {
 		return err
 	}
-	if _, err := os.Stat(from); err != nil { // SQLite would say "unable to open"
+	if err := inspect(ctx, from, sound); err != nil {
 		return err
 	}
 	// In the same directory, so that the rename is one step; for nobody else to read.
@@ -56,23 +57,31 @@ func copyDatabase(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // gone already where all went well
+	defer func() { _ = os.Remove(temp.Name()) }() // gone already where all went well
 	if err := temp.Close(); err != nil {
 		return err
 	}
-	if err := vacuumInto(ctx, from, temp.Name()); err != nil {
+	if err := inspect(ctx, from, func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "VACUUM INTO $1", temp.Name())
+		return err
+	}); err != nil {
 		return err
 	}
-	if err := errors.Join(check(ctx, temp.Name()), flush(temp.Name())); err != nil {
+	if err := errors.Join(inspect(ctx, temp.Name(), sound), flush(temp.Name())); err != nil {
 		return err
 	}
-	if err := free(to); err != nil { // it took a while
+	return publish(temp.Name(), to)
+}
+
+// publish gives a finished file its name.
+func publish(temp, to string) error {
+	if err := free(to); err != nil { // again: the copy took a while
 		return err
 	}
-	if err := os.Rename(temp.Name(), to); err != nil {
+	if err := os.Rename(temp, to); err != nil {
 		return err
 	}
-	_ = flush(filepath.Dir(to)) // some systems cannot, and need not
+	_ = flush(filepath.Dir(to)) // so that the name survives a power failure; some systems cannot
 	return nil
 }
 
@@ -93,31 +102,27 @@ func free(path string) error {
 	return nil
 }
 
-// vacuumInto copies a sound database. It only reads the source.
-func vacuumInto(ctx context.Context, from, to string) error {
-	source, err := sql.Open("sqlite", sqliteURI(from, "mode=ro"))
+// inspect opens a database that must exist for reading only.
+func inspect(ctx context.Context, path string, f func(context.Context, *sql.DB) error) error {
+	path, err := filePath(path)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	if err := sound(ctx, source); err != nil {
-		return fmt.Errorf("%q: %w", from, err)
+	if _, err := os.Stat(path); err != nil { // SQLite only says "unable to open"
+		return err
 	}
-	_, err = source.ExecContext(ctx, "VACUUM INTO $1", to)
-	return err
-}
-
-// check opens a copy and looks at it.
-func check(ctx context.Context, path string) error {
 	db, err := sql.Open("sqlite", sqliteURI(path, "mode=ro"))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	return sound(ctx, db)
+	if err := f(ctx, db); err != nil {
+		return fmt.Errorf("%q: %w", path, err)
+	}
+	return nil
 }
 
-// sound tells whether a database is whole, ours, and not newer than this program.
+// sound tells whether a database is whole.
 func sound(ctx context.Context, db *sql.DB) error {
 	problem, err := first(ctx, db, "PRAGMA integrity_check(1)")
 	if err != nil {
@@ -133,6 +138,12 @@ func sound(ctx context.Context, db *sql.DB) error {
 	if orphan != "" {
 		return fmt.Errorf("the database is damaged: a row of %s belongs to nothing", orphan)
 	}
+	return nil
+}
+
+// ours tells whether this program can work with a database, be it after
+// migrating.
+func ours(ctx context.Context, db *sql.DB) error {
 	switch have, err := version(ctx, db); {
 	case err != nil:
 		return fmt.Errorf("it is no database of this program: %w", err)

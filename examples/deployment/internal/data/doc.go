@@ -18,7 +18,8 @@
 //   - Text that one of the two cannot keep (a NUL, bytes that are not UTF-8) is
 //     refused as [ErrInvalid] for both.
 //   - Every statement ends within five seconds, waiting for a connection
-//     included, and is stopped in the database as well, not only given up.
+//     included, and is stopped in the database as well, not only given up. A
+//     client that hangs up does not end it sooner.
 //
 // A database that is away, restarting or busy gives an error for which
 // [Unavailable] is true. Nothing has to be opened again once it is back.

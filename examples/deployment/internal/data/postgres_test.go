@@ -3,7 +3,6 @@ package data_test
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -220,7 +219,7 @@ func migrateThroughPooler(t *testing.T, server *pgtest.Server, pooler *pgtest.Bo
 	d := open(t, config.Database{Driver: "postgres", DSN: direct})
 	assert.NoError(t, d.Ready(t.Context()))
 	assert.Equal(t, 1, count(t, d, "goose_db_version", "version_id = 1"))
-	assert.Equal(t, 0, count(t, d, "pg_locks", "locktype = 'advisory'"), fmt.Sprint("no lock stays"))
+	assert.Equal(t, 0, count(t, d, "pg_locks", "locktype = 'advisory'"), "no lock stays")
 
 	// A lock that somebody else has is waited for, as long as the caller wants.
 	tx, err := d.Raw().BeginTx(t.Context(), nil)

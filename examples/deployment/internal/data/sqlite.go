@@ -36,10 +36,10 @@ func openSQLite(ctx context.Context, c config.Database) (*DB, error) {
 	// IMMEDIATE takes the write lock when a transaction begins. The default takes it
 	// at the first write, and if another process has written in between, there is
 	// nothing to wait for: the transaction fails busy at once, whatever the timeout.
-	if d.write, err = sql.Open("sqlite", sqliteURI(path, "_txlock=immediate", "_journal_mode=WAL")); err != nil {
+	if d.write, err = sql.Open("sqlite", sqliteURI(path, serving, "_txlock=immediate", "_journal_mode=WAL")); err != nil {
 		return nil, err
 	}
-	if d.read, err = sql.Open("sqlite", sqliteURI(path, "_query_only=1")); err != nil {
+	if d.read, err = sql.Open("sqlite", sqliteURI(path, serving, "_query_only=1")); err != nil {
 		return nil, errors.Join(err, d.write.Close())
 	}
 	d.write.SetMaxOpenConns(1)
@@ -57,15 +57,18 @@ func openSQLite(ctx context.Context, c config.Database) (*DB, error) {
 	return d, nil
 }
 
-// sqliteURI names a file with the settings that every connection gets.
+// serving is what every connection that serves has:
+//   - foreign keys, which are off by default: cascades would silently not happen;
+//   - NORMAL: in WAL mode a power failure may take the last commits, never the
+//     file, and a commit need not wait for the disk;
+//   - "a misspelt column" is an error, as in PostgreSQL, and not a string.
+const serving = "_foreign_keys=1&_synchronous=NORMAL&_dqs=0"
+
+// sqliteURI names a file and its settings. All wait for another process that
+// writes, in ms and as long as a statement may take.
 func sqliteURI(path string, settings ...string) string {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
-	u.RawQuery = strings.Join(append(settings,
-		"_busy_timeout=5000",  // ms to wait for another process that writes; as long as timeout
-		"_foreign_keys=1",     // off by default: cascades would silently not happen
-		"_synchronous=NORMAL", // with WAL: a power failure may lose the last commits, never the file
-		"_dqs=0",              // "a misspelt column" is an error, as in PostgreSQL, and not a string
-	), "&")
+	u.RawQuery = strings.Join(append(settings, "_busy_timeout=5000"), "&")
 	return u.String()
 }
 

@@ -170,6 +170,13 @@ func TestABackupIsWholeWhileOthersWrite(t *testing.T) {
 	assert.Empty(t, left)
 }
 
+func TestABackupOfADatabaseThatANewerReleaseMigratedIsMade(t *testing.T) {
+	d := openMigrated(t, sqliteFile(t))
+	_, err := d.Raw().ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)")
+	require.NoError(t, err)
+	assert.NoError(t, d.Backup(t.Context(), filepath.Join(t.TempDir(), "backup.db")))
+}
+
 func TestRestoreOverwritesNothing(t *testing.T) {
 	c := sqliteFile(t)
 	d := openMigrated(t, c)

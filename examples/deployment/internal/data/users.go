@@ -31,7 +31,10 @@ func scanUser(r row) (u User, err error) {
 // UpsertUser returns the user with this issuer and subject, new or known, with
 // the e-mail address and the name of today.
 func (d *DB) UpsertUser(ctx context.Context, who Identity) (User, error) {
-	if who.Issuer == "" || who.Subject == "" || !storable(who.Issuer, who.Subject, who.Email, who.Name) {
+	// OpenID Connect Core 2 has a subject of at most 255 characters. Far longer ones
+	// would not fit into PostgreSQL's index.
+	if who.Issuer == "" || who.Subject == "" || len(who.Issuer) > 255 || len(who.Subject) > 255 ||
+		!storable(who.Issuer, who.Subject, who.Email, who.Name) {
 		return User{}, ErrInvalid
 	}
 	id, err := newID()
@@ -86,18 +89,17 @@ func (d *DB) SaveCode(ctx context.Context, hash [32]byte, userID, challenge stri
 	if !storable(challenge) {
 		return ErrInvalid
 	}
-	// Who adds takes away: what has expired since the last login is found by its
-	// index, a few rows, and nothing has to run in the background.
-	err := d.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return d.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// Who adds takes away: what has expired since the last login is found by its
+		// index, a few rows, and nothing has to run in the background.
 		_, err := tx.ExecContext(ctx, "DELETE FROM login_codes WHERE expires_at <= $1", now().UnixMicro())
-		return explain(ctx, err)
+		if err != nil {
+			return explain(ctx, err)
+		}
+		return exec(ctx, tx,
+			"INSERT INTO login_codes (hash, user_id, challenge, expires_at) VALUES ($1, $2, $3, $4)",
+			hex.EncodeToString(hash[:]), userID, challenge, expires.UnixMicro())
 	})
-	if err != nil {
-		return err
-	}
-	return exec(ctx, d.write,
-		"INSERT INTO login_codes (hash, user_id, challenge, expires_at) VALUES ($1, $2, $3, $4)",
-		hex.EncodeToString(hash[:]), userID, challenge, expires.UnixMicro())
 }
 
 // TakeCode returns whose code it is, once: of any number of callers, in any
