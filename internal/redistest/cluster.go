@@ -77,8 +77,8 @@ func (c *Cluster) Client() *redis.ClusterClient {
 
 // Move moves a slot with its keys to a node, as redis-cli --cluster reshard
 // does: both nodes are told, the keys are migrated, the slot is assigned. The
-// pause is called while the slot is on both nodes, before and after its keys
-// have gone.
+// pause is called while the slot is on both nodes, before its keys have gone and
+// after each.
 func (c *Cluster) Move(slot int, to *Server, pause func()) error {
 	ctx := context.Background()
 	target := to.Client()
@@ -102,10 +102,9 @@ func (c *Cluster) Move(slot int, to *Server, pause func()) error {
 			return err
 		}
 		pause()
-		if err := migrate(ctx, source, to, slot); err != nil {
+		if err := migrate(ctx, source, to, slot, pause); err != nil {
 			return err
 		}
-		pause()
 		// First the node that gets it, so that it is never nobody's.
 		for _, node := range append([]*Server{to, from}, c.Nodes...) {
 			if err := node.Client().Do(ctx, "cluster", "setslot", slot, "node", targetID).Err(); err != nil {
@@ -117,19 +116,17 @@ func (c *Cluster) Move(slot int, to *Server, pause func()) error {
 	return fmt.Errorf("redistest: no other node has slot %d", slot)
 }
 
-func migrate(ctx context.Context, source *redis.Client, to *Server, slot int) error {
+func migrate(ctx context.Context, source *redis.Client, to *Server, slot int, pause func()) error {
 	for {
-		keys, err := source.ClusterGetKeysInSlot(ctx, slot, 10).Result()
+		keys, err := source.ClusterGetKeysInSlot(ctx, slot, 1).Result()
 		if err != nil || len(keys) == 0 {
 			return err
 		}
-		args := []any{"migrate", "127.0.0.1", port(to.Addr), "", 0, 5000, "keys"}
-		for _, key := range keys {
-			args = append(args, key)
-		}
-		if err := source.Do(ctx, args...).Err(); err != nil {
+		err = source.Do(ctx, "migrate", "127.0.0.1", port(to.Addr), keys[0], 0, 5000).Err()
+		if err != nil {
 			return err
 		}
+		pause()
 	}
 }
 

@@ -157,9 +157,9 @@ func (l *lane) next(t *trip) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !l.closed {
-		n := min(len(l.queue), maxTrip)
+		n, now := min(len(l.queue), maxTrip), l.store.now()
 		for _, c := range l.queue[:n] {
-			l.board(t, c)
+			l.board(t, c, now)
 		}
 		l.queue = slices.Delete(l.queue, 0, n)
 		if len(t.calls) > 0 {
@@ -178,12 +178,19 @@ func (l *lane) next(t *trip) bool {
 }
 
 // board takes a call along, unless nobody waits for it: then it is not charged.
-func (l *lane) board(t *trip, c *call) {
-	if c.send() {
+// The trip before may have learnt that the call is to be denied.
+func (l *lane) board(t *trip, c *call, now int64) {
+	probe := c.probe
+	switch denied := l.store.denied(c.op, c.buckets, c.levels, now); {
+	case denied:
+		c.finish(nil)
+	case c.send():
 		t.calls = append(t.calls, c)
-		t.probe = t.probe || c.probe
-	} else if c.probe {
-		l.breaker.probed(0, false)
+		t.probe = t.probe || probe
+		return
+	}
+	if probe {
+		l.breaker.probed(now, false)
 	}
 }
 

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"crypto/rand"
+	"math/big"
 	"testing"
 	"time"
 
@@ -36,15 +37,10 @@ func id() (b [16]byte) {
 	return b
 }
 
-// bucket is n requests per period microseconds, a burst of n, cost 1. Its n and
-// period have no common divisor above n.
-func bucket(n, period int64) ratelimit.Bucket {
-	rate := n
-	for rate > 1 && (n%rate != 0 || period%rate != 0) {
-		rate--
-	}
-	g := rate
-	return ratelimit.Bucket{Key: id(), Group: id(), Rate: n / g, Period: period / g, Cap: n * (period / g), Cost: period / g}
+// bucket is n requests in so many microseconds, a burst of n, cost 1.
+func bucket(n, micros int64) ratelimit.Bucket {
+	g := new(big.Int).GCD(nil, nil, big.NewInt(n), big.NewInt(micros)).Int64()
+	return ratelimit.Bucket{Key: id(), Group: id(), Rate: n / g, Period: micros / g, Cap: n * (micros / g), Cost: micros / g}
 }
 
 func do(t testing.TB, s ratelimit.Store, op ratelimit.Op, buckets ...ratelimit.Bucket) []ratelimit.Level {

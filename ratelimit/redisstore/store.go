@@ -110,14 +110,15 @@ func (s *Store) Do(ctx context.Context, op ratelimit.Op, buckets []ratelimit.Buc
 	if err := ctx.Err(); err != nil {
 		return gaveUp(err)
 	}
-	if op == ratelimit.OpTake && s.drained != nil && s.drained.deny(buckets, levels, s.now()) {
+	now := s.now()
+	if s.denied(op, buckets, levels, now) {
 		return nil
 	}
 	if s.spread && slices.ContainsFunc(buckets[1:], func(b ratelimit.Bucket) bool { return b.Group != buckets[0].Group }) {
 		return s.doGroups(ctx, op, buckets, levels)
 	}
 	c := newCall(op, buckets)
-	if err := s.submit(c, s.now()+int64(s.timeout)); err != nil {
+	if err := s.submit(c, now+int64(s.timeout)); err != nil {
 		return err
 	}
 	if err := s.await(ctx, c); err != nil {
@@ -126,6 +127,11 @@ func (s *Store) Do(ctx context.Context, op ratelimit.Op, buckets []ratelimit.Buc
 	copy(levels, c.levels)
 	c.recycle()
 	return nil
+}
+
+// denied tells whether a call is certain to be denied, and fills levels then.
+func (s *Store) denied(op ratelimit.Op, buckets []ratelimit.Bucket, levels []ratelimit.Level, now int64) bool {
+	return op == ratelimit.OpTake && s.drained != nil && s.drained.deny(buckets, levels, now)
 }
 
 // lane is where the calls of a group go.

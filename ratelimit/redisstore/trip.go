@@ -82,7 +82,7 @@ func newTrip(s *Store) *trip {
 // connection: Redis did not answer, or not to all.
 func (t *trip) run(ctx context.Context, now int64) error {
 	for _, c := range t.calls {
-		c.sent = now
+		c.sent, c.err = now, nil // it may have been sent in vain before
 		t.add(c)
 	}
 	t.exec(ctx, t.batches, "evalsha", scriptHash)
