@@ -222,6 +222,10 @@ func (s *Service) tokenOf(r *http.Request) (token string, sent bool) {
 }
 
 func (s *Service) storeFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) { // the client left: nobody reads this, nothing is broken
+		problems.Unavailable(w, r, 5*time.Second)
+		return
+	}
 	if data.Unavailable(err) {
 		s.log.WarnContext(r.Context(), "database unavailable", "error", err)
 		problems.Unavailable(w, r, 5*time.Second)
