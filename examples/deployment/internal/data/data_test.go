@@ -468,9 +468,9 @@ func contextEnds(t *testing.T, d *data.DB) {
 
 func migrateOnce(t *testing.T, c config.Database) {
 	// Processes, each with goroutines of its own.
-	startChildren(t, 3, child{Database: c})
+	startChildren(t, 6, child{Database: c})
 	var wg sync.WaitGroup
-	for range 7 {
+	for range 4 {
 		wg.Go(func() {
 			d, err := data.Open(t.Context(), c)
 			if assert.NoError(t, err) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -46,15 +47,34 @@ func openSQLite(ctx context.Context, c config.Database) (*DB, error) {
 	d.read.SetMaxOpenConns(8)
 	d.read.SetMaxIdleConns(8)
 
-	var mode string
-	err = d.write.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
-	if err == nil && mode != "wal" {
-		err = errors.New("the journal mode is " + mode + " and cannot be WAL; is the file on a network volume?")
-	}
-	if err != nil {
+	if err := needWAL(ctx, d.write); err != nil {
 		return nil, errors.Join(fmt.Errorf("data: open %q: %w", path, err), d.Close())
 	}
 	return d, nil
+}
+
+// needWAL connects, which turns a new file to WAL mode, and sees whether that
+// worked. Of several processes that do so at the same moment SQLite lets one,
+// and tells the others to begin again, without waiting.
+func needWAL(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for {
+		var mode string
+		err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
+		switch {
+		case err == nil && mode == "wal":
+			return nil
+		case err == nil:
+			return errors.New("the journal mode is " + mode + " and cannot be WAL; is the file on a network volume?")
+		case !Unavailable(err) || ctx.Err() != nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // serving is what every connection that serves has:

@@ -40,7 +40,8 @@ func Unavailable(err error) bool {
 	case errors.As(err, &lite):
 		return sqliteUnavailable(lite.Code() & 0xff) // without the extended part
 	default:
-		return errors.As(err, &connect) || errors.As(err, &network)
+		// SafeToRetry: the connection was found closed before anything was sent.
+		return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err)
 	}
 }
 
