@@ -221,6 +221,32 @@ func TestOnlyTheConfiguredTenantsMayLogIn(t *testing.T) {
 	}
 }
 
+// A document with one issuer does not bind tid by itself.
+func TestATokenOfTheRightIssuerWithAnotherTenantIsRefused(t *testing.T) {
+	for _, tenant := range []string{"consumers", ada.tenant} {
+		id := map[bool]string{true: "9188040d-6c67-4c5b-b112-36a304b66dad", false: ada.tenant}[tenant == "consumers"]
+		var w *world
+		w = newWorld(t, setup{
+			misbehave: devidp.Misbehaviour{
+				Discovery: func(d map[string]any) { d["issuer"] = strings.Replace(d["issuer"].(string), "{tenantid}", id, 1) },
+				IDToken: func(tk *jwt.Token, _ *rsa.PrivateKey) any {
+					claims := tk.Claims.(jwt.MapClaims)
+					claims["iss"], claims["tid"] = w.origin+"/dev/idp/microsoft/"+id+"/v2.0", "44444444-4444-4444-8444-444444444444"
+					return nil
+				},
+			},
+			providers: func(all []auth.Provider) []auth.Provider {
+				m := all[1]
+				m.HTTPClient = &http.Client{Transport: asCommon{m.HTTPClient.Transport, tenant}}
+				m.Issuer, m.Tenant = strings.Replace(m.Issuer, "/common/", "/"+tenant+"/", 1), tenant
+				return []auth.Provider{m}
+			},
+		})
+		b := w.browser()
+		b.refused(b.get(b.allow(b.initiate("microsoft").AuthURL, "ada")), "login_failed")
+	}
+}
+
 // asCommon asks for a tenant's document where the development provider has it.
 type asCommon struct {
 	http.RoundTripper

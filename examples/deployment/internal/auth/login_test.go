@@ -211,7 +211,7 @@ var badReturns = []string{
 	" //attacker.example", "https://attacker.example", "https:attacker.example", "https:/attacker.example", "HTTPS://attacker.example",
 	"javascript:alert(1)", "java\tscript:alert(1)", "data:text/html,x", "attacker.example", "@attacker.example", "?next=//attacker.example",
 	"#//attacker.example", "/..//attacker.example", "/.//attacker.example", "/a/..//attacker.example", "/%2f/attacker.example", "/%2f%2fattacker.example",
-	"/%5cattacker.example", "/a%5c..", "/a\x00b", "/a\x7fb", "/a b", "/é", "/／attacker.example", "/%zz", "/a\r\nSet-Cookie: x=y", "/x\u2028",
+	"/%5cattacker.example", `/a?b=\c`, `/a#\c`, "/a%5c..", "/a\x00b", "/a\x7fb", "/a b", "/é", "/／attacker.example", "/%zz", "/a\r\nSet-Cookie: x=y", "/x\u2028",
 	"/" + strings.Repeat("a", 1100),
 }
 

@@ -158,6 +158,24 @@ func TestTheCookieOfALoginCannotBeMadeOrChanged(t *testing.T) {
 	assert.NotEmpty(t, b.get(back).location(t).Query().Get("code"))
 }
 
+func TestTwoCodesAreNoAnswer(t *testing.T) {
+	b := newWorld(t, setup{}).browser()
+	b.refused(b.get(b.allow(b.initiate("google").AuthURL, "ada")+"&code=another-one"), "login_failed")
+}
+
+func TestASealHasOneSpelling(t *testing.T) {
+	w := newWorld(t, setup{frontend: "https://app.example.net"})
+	b := w.browser()
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for range 3 {
+		sealed := parse(t, b.initiate("google").AuthURL).Query().Get("request")
+		i := strings.IndexByte(alphabet, sealed[len(sealed)-1])
+		if len(sealed)%4 != 0 { // the last character has bits that count for nothing
+			b.refused(b.get("/auth/google/login?request="+sealed[:len(sealed)-1]+string(alphabet[i^1])), "invalid_request")
+		}
+	}
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1

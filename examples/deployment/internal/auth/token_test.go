@@ -110,9 +110,28 @@ func TestTheStoreHoldsTheHashOfACodeOnly(t *testing.T) {
 }
 
 func TestCodesAreNotExchangedWhereTheDeliveryIsAnother(t *testing.T) {
-	w := newWorld(t, setup{delivery: "cookie"})
-	a, _ := w.browser().exchange(strings.Repeat("A", 43), verifier)
+	before := newWorld(t, setup{})
+	b := before.browser()
+	code := b.code("google", "ada")
+	after := newWorld(t, setup{delivery: "cookie"})
+	after.store.users, after.store.codes = before.store.users, before.store.codes // of yesterday's configuration
+	a, _ := after.browser().exchange(code, verifier)
 	assert.Equal(t, http.StatusBadRequest, a.StatusCode)
+	a, _ = b.exchange(code, verifier)
+	assert.Equal(t, http.StatusOK, a.StatusCode)
+}
+
+func TestAVerifierThatCouldBeGuessedIsRefusedThoughItsChallengeFits(t *testing.T) {
+	w := newWorld(t, setup{})
+	b := w.browser()
+	for _, v := range []string{"", "short", strings.Repeat("A", 42), strings.Repeat("A", 129)} {
+		a := b.send(http.MethodPost, "/auth/google/initiate", map[string]string{"challenge": challengeOf(v)})
+		var s begun
+		a.json(t, &s)
+		code := b.get(b.allow(s.AuthURL, "ada")).location(t).Query().Get("code")
+		a, _ = b.exchange(code, v)
+		assert.Equal(t, http.StatusBadRequest, a.StatusCode, "RFC 7636, section 4.1: 43 to 128 characters")
+	}
 }
 
 // forged is a token like ours with something changed, signed with any key.
