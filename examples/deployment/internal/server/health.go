@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +19,7 @@ type health struct {
 	log      *slog.Logger
 	draining atomic.Bool
 
-	mu   sync.Mutex // held while asking: many probes, one question
+	gate chan struct{} // taken while asking: many probes, one question
 	at   time.Time
 	last map[string]string
 	ok   bool
@@ -32,7 +31,7 @@ const (
 )
 
 func newHealth(checks map[string]func(context.Context) error, log *slog.Logger) *health {
-	return &health{checks: checks, log: log}
+	return &health{checks: checks, log: log, gate: make(chan struct{}, 1)}
 }
 
 func (h *health) register(mux *http.ServeMux) {
@@ -60,8 +59,8 @@ func (h *health) drain() { h.draining.Store(true) }
 // ask asks all services at once, at most once a second whoever asks. What is
 // wrong goes into the log; the answer says only which.
 func (h *health) ask() (result map[string]string, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.gate <- struct{}{}
+	defer func() { <-h.gate }()
 	if time.Since(h.at) < readyFor {
 		return h.last, h.ok
 	}
