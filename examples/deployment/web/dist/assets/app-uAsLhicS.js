@@ -3,7 +3,7 @@ import { answers, limits } from './api-YVfT9-Hn.js';
 import { busy, copyable, failure, h, say } from './dom-DMwleU7M.js';
 import { callbackPage, loginPage } from './login-meDa2Vpi.js';
 import { changes, logout, person, user } from './session-ckMo47pX.js';
-import { stackPage } from './stack-w2LVGRXf.js';
+import { stackPage } from './stack-PlMp6jEH.js';
 import { threadPage, threadsPage } from './threads-QMxnMboI.js';
 
 const view = document.querySelector('#view');

@@ -60,13 +60,16 @@ export async function stackPage({ signal }) {
       section('What it answered', 'The headers of this very answer.',
         described(headers.map(([name, why]) => [name, h('code', {}, answer.headers.get(name) ?? '(not sent)'), why]))));
   };
-  const attempt = (work) => async (e) => busy(e.currentTarget, async () => {
+  const attempt = async (work) => {
     try {
       await work();
     } catch (problem) {
-      error.replaceChildren(failure(problem, attempt(ask)));
+      error.replaceChildren(failure(problem, () => attempt(ask)));
     }
-  });
+  };
+  const button = (label, work, props = {}) => h('button', {
+    type: 'button', ...props, click: (e) => busy(e.currentTarget, () => attempt(work)),
+  }, label);
   await ask();
   return {
     title: 'How this request was decided',
@@ -74,9 +77,9 @@ export async function stackPage({ signal }) {
       h('h1', {}, 'How this request was decided'),
       h('p', { class: 'lead' }, 'Every request passes the same checks before the application sees it. This is what they made of the one this page just sent.'),
       h('div', { class: 'row' },
-        h('button', { type: 'button', class: 'primary', click: attempt(async () => { await ask(); say('Asked again'); }) }, 'Ask again'),
-        h('button', { type: 'button', id: 'until-refused', click: attempt(() => untilRefused(signal)) }, 'Ask until it refuses'),
-        h('button', { type: 'button', click: attempt(() => call('GET', '/api/no-such-thing', { signal })) }, 'Ask for what is not there')),
+        button('Ask again', async () => { await ask(); say('Asked again'); }, { class: 'primary' }),
+        button('Ask until it refuses', () => untilRefused(signal), { id: 'until-refused' }),
+        button('Ask for what is not there', () => call('GET', '/api/no-such-thing', { signal }))),
       error, shown,
     ],
   };
