@@ -20,6 +20,8 @@ run: ## the quickstart, on http://localhost:8000/
 
 deps: ## install what the tests need (Debian packages; npm packages by lock file)
 	tools/deps
+	tools/spabuilds/install
+	tools/observatory/install
 
 test: deps ## every test of every module, none skipped for a missing tool
 	export GATEHOUSE_TEST_ALL=1
@@ -58,7 +60,7 @@ FUZZTIME ?= 20s
 fuzz: ## every fuzz target of the root module for FUZZTIME
 	for pkg in $$(go list ./...); do
 		for target in $$(go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$pkg"
 		done
 	done
 

@@ -62,7 +62,7 @@
 //
 // # Scores
 //
-// As tools/observatory/run.sh measures them, over TLS and with the redirect from
+// As TestObservatoryScores measures them, over TLS and with the redirect from
 // plain HTTP (without these two the Observatory gives 60 at best):
 //
 //	preset        MDN HTTP Observatory   csp_evaluator's worst finding

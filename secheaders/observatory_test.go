@@ -29,6 +29,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gatehouse-go/gatehouse/internal/testenv"
 	"github.com/gatehouse-go/gatehouse/secheaders"
 )
 
@@ -130,9 +131,11 @@ func quickstart(t *testing.T) http.Handler {
 }
 
 func TestObservatoryScores(t *testing.T) {
-	tools := os.Getenv("GATEHOUSE_OBSERVATORY")
-	if tools == "" {
-		t.Skip("needs npm packages: run tools/observatory/run.sh")
+	node := testenv.Command(t, "nodejs", "node")
+	tools, err := filepath.Abs("../tools/observatory")
+	require.NoError(t, err)
+	if _, err := os.Stat(filepath.Join(tools, "node_modules", ".installed")); err != nil {
+		testenv.Missing(t, "the Observatory is not installed: tools/observatory/install does it (make deps too)")
 	}
 	caFile, config := authority(t)
 	args, want := []string{"scan.mjs"}, map[string]int{"the quickstart": 125}
@@ -168,7 +171,7 @@ func TestObservatoryScores(t *testing.T) {
 	plain := httptest.NewServer(build(t, secheaders.Config{}).Handler(nothing))
 	t.Cleanup(plain.Close)
 	args = append(args, "plain HTTP="+strings.Replace(plain.Listener.Addr().String(), "127.0.0.1", "localhost", 1))
-	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd := exec.CommandContext(t.Context(), node, args...)
 	cmd.Dir, cmd.Stderr = tools, t.Output()
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+caFile)
 	out, err := cmd.Output()
