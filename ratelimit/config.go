@@ -3,6 +3,9 @@ package ratelimit
 import (
 	"net/http"
 	"net/netip"
+	"strconv"
+
+	"github.com/gatehouse-go/gatehouse/internal/mistakes"
 )
 
 // Config configures a [Middleware]. Rules is required; everything else has a
@@ -121,3 +124,21 @@ const (
 	// HeadersNone sends neither. Retry-After is sent with every refusal.
 	HeadersNone
 )
+
+const maxReplicas = 1 << 20
+
+// check reports the mistakes in what is not a rule.
+func (c *Config) check(bad *mistakes.List) {
+	if len(c.Rules) == 0 {
+		bad.Add("Rules", "", "is empty; one rule {Name: \"per-ip\", Limits: ...} limits every client address")
+	}
+	if c.Replicas < 0 || c.Replicas > maxReplicas {
+		bad.Add("Replicas", strconv.Itoa(c.Replicas), "must be the number of processes that share the Store, or 0 for one")
+	}
+	if c.Headers > HeadersNone {
+		bad.Add("Headers", strconv.Itoa(int(c.Headers)), "is no mode; use HeadersStandard, HeadersLegacy or HeadersNone")
+	}
+	if n := len(c.KeySecret); n > 0 && n < 16 {
+		bad.Add("KeySecret", "", "has %d bytes; needs at least 16 random ones (openssl rand -hex 32)", n)
+	}
+}

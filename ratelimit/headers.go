@@ -30,102 +30,23 @@ func ExposedHeaders() []string {
 	}
 }
 
-// state reads one limit of the call.
-func (c *call) state(i int) State {
-	l, b, level := c.limits[i], &c.buckets[i], c.levels[i]
-	s := State{Policy: l.policy, Limit: l.quota}
-	if l.leased() {
-		s.Limit = b.Cap
-		s.Remaining = max(0, min(level.Units, s.Limit))
-		if !level.OK {
-			s.RetryAfter = time.Second
-		}
-		return s
+// shown is the r and the t of RateLimit: the whole tokens left, and how long the
+// client cannot have more. Where the request was refused, t is the time until its
+// cost fits, else until the next whole token; 0 where there is nothing to wait for.
+func (c *call) shown(i int) (left int64, t time.Duration) {
+	b, l := &c.buckets[i], &c.levels[i]
+	units := max(0, l.Units)
+	if c.limits[i].leased() {
+		return units, 0
 	}
-	at := scaled{b.Rate, b.Period, b.Cap}
-	s.Limit = b.Cap / b.Period
-	s.Remaining = max(0, min(level.Units/b.Period, s.Limit))
-	if !level.OK {
-		s.RetryAfter = at.wait(level.Units, b.Cost)
-	}
-	s.ResetAfter = at.wait(level.Units, b.Cap)
-	return s
-}
-
-// effective is the t of RateLimit: how long the client cannot have more than
-// Remaining. Where the request was refused, until its cost fits; else until the
-// next whole token. 0 where there is nothing to wait for.
-func (c *call) effective(i int) time.Duration {
-	b, level := &c.buckets[i], c.levels[i]
+	left = units / b.Period
 	switch {
-	case c.limits[i].leased():
-		return 0
-	case c.denied && level.OK:
-		return 0
+	case c.denied && l.OK, l.Units >= b.Cap:
+		return left, 0
 	case c.denied:
-		return scaled{rate: b.Rate}.wait(level.Units, b.Cost)
-	case level.Units >= b.Cap:
-		return 0
+		return left, scaled{rate: b.Rate}.wait(l.Units, b.Cost)
 	}
-	next := max(0, level.Units)/b.Period + 1
-	return scaled{rate: b.Rate}.wait(level.Units, min(next*b.Period, b.Cap))
-}
-
-// retryAfter is the longest wait of those that refused; less than 0 for never.
-func (c *call) retryAfter() time.Duration {
-	if c.bad {
-		return -1
-	}
-	var longest time.Duration
-	for i := range c.levels {
-		if !c.levels[i].OK {
-			longest = max(longest, c.state(i).RetryAfter)
-		}
-	}
-	if c.err != nil {
-		longest = retryOutage
-	}
-	return longest
-}
-
-// retryOutage is the Retry-After of a 503: no one knows how long the store is
-// away, and clients should not come back all the time to find out.
-const retryOutage = 5 * time.Second
-
-// decision makes the Decision that the caller sees.
-func (c *call) decision() Decision {
-	d := Decision{Allowed: !c.denied, Err: c.err}
-	if c.denied {
-		d.RetryAfter = c.retryAfter()
-		d.Violated = c.violated()
-	}
-	if len(c.levels) > 0 {
-		d.States = make([]State, len(c.levels))
-		for i := range c.levels {
-			d.States[i] = c.state(i)
-		}
-	}
-	return d
-}
-
-// violated names the policies that refused the request.
-func (c *call) violated() []string {
-	var names []string
-	for i := range c.levels {
-		if !c.levels[i].OK {
-			names = append(names, c.limits[i].policy)
-		}
-	}
-	if c.bad {
-		for _, a := range c.rules {
-			for _, l := range a.set.limits {
-				if !l.leased() && (a.cost < 0 || a.cost > l.quota) {
-					names = append(names, l.policy)
-				}
-			}
-		}
-	}
-	return names
+	return left, scaled{rate: b.Rate}.wait(l.Units, min((left+1)*b.Period, b.Cap))
 }
 
 // refuse answers a request that may not pass.
@@ -206,12 +127,9 @@ func (c *call) limitLine() string {
 			text = append(text, ", "...)
 		}
 		text = append(text, c.limits[i].item...)
-		left := c.levels[i].Units
-		if !c.limits[i].leased() {
-			left /= c.buckets[i].Period
-		}
-		text = strconv.AppendInt(text, max(0, left), 10)
-		if t := c.effective(i); t > 0 {
+		left, t := c.shown(i)
+		text = strconv.AppendInt(text, left, 10)
+		if t > 0 {
 			text = append(text, ";t="...)
 			text = strconv.AppendInt(text, seconds(t), 10)
 		}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
 )
@@ -261,8 +260,13 @@ type hasher struct {
 	inner, outer [sha256.BlockSize]byte
 }
 
-func newHasher(secret []byte, local bool) hasher {
-	h := hasher{keyed: len(secret) > 0, local: local, factor: rand.Uint64() | 1}
+// newHasher makes the hasher of a Middleware. memory is its store where that is a
+// Memory: all who share it must agree on the keys.
+func newHasher(secret []byte, memory *Memory) hasher {
+	h := hasher{keyed: len(secret) > 0}
+	if memory != nil {
+		h.local, h.factor = true, memory.secret|1
+	}
 	if len(secret) > sha256.BlockSize {
 		s := sha256.Sum256(secret)
 		secret = s[:]

@@ -75,9 +75,28 @@ func TestAMissingAddressSharesOneBucketAndIsNotSkipped(t *testing.T) {
 func TestCompositeKeysDoNotCollide(t *testing.T) {
 	seen := map[ratelimit.Key][]string{}
 	for _, parts := range [][]string{
-		{}, {""}, {"", ""}, {"a"}, {"a", ""}, {"", "a"}, {"a", "b"}, {"b", "a"}, {"ab"}, {"a:b"}, {"a", ":b"}, {"a:", "b"},
-		{"a", "b", "c"}, {"a\x00b"}, {"a", "b\x00c"}, {"ab", "c"}, {"a", "bc"}, {"192.0.2.1"}, {"global"}, {strings.Repeat("x", 256)},
-		{strings.Repeat("x", 257)}, {strings.Repeat("x", 10_000)},
+		{},
+		{""},
+		{"", ""},
+		{"a"},
+		{"a", ""},
+		{"", "a"},
+		{"a", "b"},
+		{"b", "a"},
+		{"ab"},
+		{"a:b"},
+		{"a", ":b"},
+		{"a:", "b"},
+		{"a", "b", "c"},
+		{"a\x00b"},
+		{"a", "b\x00c"},
+		{"ab", "c"},
+		{"a", "bc"},
+		{"192.0.2.1"},
+		{"global"},
+		{strings.Repeat("x", 256)},
+		{strings.Repeat("x", 257)},
+		{strings.Repeat("x", 10_000)},
 	} {
 		k := ratelimit.KeyOf(parts...)
 		if other, ok := seen[k]; ok {

@@ -53,23 +53,23 @@ func (l Limit) burst() int64 {
 	return l.Burst
 }
 
-// scale converts the limit, or says why it cannot be one.
-func (l Limit) scale() (scaled, error) {
+// scale converts the limit, or says why it cannot be one; "" where it can.
+func (l Limit) scale() (_ scaled, reason string) {
 	switch {
 	case l.Requests < 1:
-		return scaled{}, fmt.Errorf("Requests is %d; must be at least 1 (to refuse everybody, do not register the route)", l.Requests)
+		return scaled{}, fmt.Sprintf("Requests is %d; must be at least 1 (to refuse everybody, do not register the route)", l.Requests)
 	case l.Per < time.Microsecond || l.Per%time.Microsecond != 0:
-		return scaled{}, fmt.Errorf("Per is %v; must be a positive whole number of microseconds, such as time.Minute", l.Per)
+		return scaled{}, fmt.Sprintf("Per is %v; must be a positive whole number of microseconds, such as time.Minute", l.Per)
 	case l.Burst < 0:
-		return scaled{}, fmt.Errorf("Burst is %d; must be positive, or 0 for as many as Requests", l.Burst)
+		return scaled{}, fmt.Sprintf("Burst is %d; must be positive, or 0 for as many as Requests", l.Burst)
 	case l.burst() > maxBurst:
-		return scaled{}, fmt.Errorf("Burst is %d; must be at most %d", l.burst(), int64(maxBurst))
+		return scaled{}, fmt.Sprintf("Burst is %d; must be at most %d", l.burst(), int64(maxBurst))
 	}
 	s, ok := scale(l.Requests, l.Per.Microseconds(), l.burst())
 	if !ok {
-		return scaled{}, fmt.Errorf("%d per %v with a burst of %d is beyond exact integers; %s", l.Requests, l.Per, l.burst(), l.nearest())
+		return scaled{}, fmt.Sprintf("%d per %v with a burst of %d is beyond exact integers; %s", l.Requests, l.Per, l.burst(), l.nearest())
 	}
-	return s, nil
+	return s, ""
 }
 
 // scale is the rule of [Store]: n per t microseconds, in units.
@@ -126,7 +126,11 @@ func (s scaled) wait(level, want int64) time.Duration {
 	if level >= want {
 		return 0
 	}
-	return time.Duration(ceilDiv(want-level, s.rate)) * time.Microsecond
+	micros := want - level
+	if s.rate > 1 { // nearly always 1: the fraction is in lowest terms
+		micros = ceilDiv(micros, s.rate)
+	}
+	return time.Duration(micros) * time.Microsecond
 }
 
 // units is the spelling that Parse takes; month and year are SlowAPI's.
@@ -170,8 +174,8 @@ func Parse(s string) ([]Limit, error) {
 				return nil, fmt.Errorf("ratelimit: %q: two limits per %s; keep the lower", clip(s), l.Name)
 			}
 		}
-		if _, err := l.scale(); err != nil {
-			return nil, fmt.Errorf("ratelimit: %q: %w", clip(part), err)
+		if _, reason := l.scale(); reason != "" {
+			return nil, fmt.Errorf("ratelimit: %q: %s", clip(part), reason)
 		}
 		limits = append(limits, l)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -38,24 +39,33 @@ type held struct {
 
 type permitKey struct{}
 
-// permitContext is a request's context with its Permit, and the array of its
-// header values: one allocation for all of them.
-type permitContext struct {
-	Permit
-	lines [4]string
+// admitted is all that one admitted request needs: its copy with another context,
+// that context, the Permit, and the array of the header values. One allocation.
+type admitted struct {
+	request http.Request
+	permit  Permit
+	lines   [4]string
 }
 
-var _ context.Context = (*permitContext)(nil)
+var _ context.Context = (*admitted)(nil)
 
-func (c *permitContext) Deadline() (time.Time, bool) { return c.outer.Deadline() }
-func (c *permitContext) Done() <-chan struct{}       { return c.outer.Done() }
-func (c *permitContext) Err() error                  { return c.outer.Err() }
+func (a *admitted) Deadline() (time.Time, bool) { return a.permit.outer.Deadline() }
+func (a *admitted) Done() <-chan struct{}       { return a.permit.outer.Done() }
+func (a *admitted) Err() error                  { return a.permit.outer.Err() }
 
-func (c *permitContext) Value(key any) any {
+func (a *admitted) Value(key any) any {
 	if key == (permitKey{}) {
-		return &c.Permit
+		return &a.permit
 	}
-	return c.outer.Value(key)
+	return a.permit.outer.Value(key)
+}
+
+// done ends the request, also where the handler has panicked. The copy hides what
+// the mux and the handler have set on it: an access log further out needs the
+// route, and the server removes a form's files.
+func (a *admitted) done(r *http.Request) {
+	r.Pattern, r.MultipartForm = a.request.Pattern, a.request.MultipartForm
+	a.permit.Release()
 }
 
 // PermitFrom returns the Permit of the innermost limiter that admitted the
@@ -76,16 +86,8 @@ func (p *Permit) hold(c *call) {
 	for i := range c.dry {
 		p.held = append(p.held, held{c.dry[i].rule, c.dry[i].set, c.dry[i].key})
 	}
-	if c.lease == [16]byte{} {
-		return
-	}
-	l := &leases{}
-	for i := range c.limits {
-		if c.limits[i].leased() {
-			l.buckets = append(l.buckets, c.buckets[i])
-		}
-	}
-	if l.buckets != nil {
+	if len(c.leases) > 0 {
+		l := &leases{buckets: append([]Bucket(nil), c.leases...)}
 		p.taken = l
 		l.mu.Lock()
 		l.renew = time.AfterFunc(leaseTime/3, p.renewLeases)

@@ -196,3 +196,20 @@ func TestResetFreesABlockedClient(t *testing.T) {
 	require.NoError(t, m.Reset(t.Context(), "per-ip", alice))
 	assert.Equal(t, []int{200, 429}, statuses(h, 2, func() *http.Request { return from("192.0.2.1:1") }))
 }
+
+func TestADryRunOfAConcurrencyBoundCountsRequestsInFlight(t *testing.T) {
+	var ev events
+	dry := *streams(1)
+	dry.DryRun = true
+	m := newLimiter(t, ratelimit.Config{Observe: ev.observe, Rules: []ratelimit.Rule{dry}})
+	h := m.Handler(ok)
+	assert.Equal(t, []int{200, 200}, statuses(h, 2, byAlice))
+	assert.Empty(t, ev.take(), "one after the other")
+	_, p, err := m.Take(byAlice())
+	require.NoError(t, err)
+	assert.Equal(t, 200, status(h, byAlice()))
+	assert.Equal(t, []string{"would-deny streams/streams"}, ev.take())
+	p.Release()
+	assert.Equal(t, 200, status(h, byAlice()))
+	assert.Empty(t, ev.take())
+}

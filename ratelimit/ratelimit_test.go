@@ -306,6 +306,24 @@ func TestTiersShareABucketAndCarryItsTokens(t *testing.T) {
 	assert.Contains(t, remaining(), `"plan";r=9`, "a reset is one for all tiers")
 }
 
+func TestALimitChangedAtRunTimeCarriesTheTokens(t *testing.T) {
+	for name, store := range map[string]ratelimit.Store{"Memory": newMemory(t, ratelimit.MemoryConfig{}), "another": newFlaky(t)} {
+		t.Run(name, func(t *testing.T) {
+			with := func(n int64) http.Handler {
+				return newLimiter(t, ratelimit.Config{Store: store, Rules: []ratelimit.Rule{
+					{Name: "r", Limits: []ratelimit.Limit{{Requests: n, Per: 24 * time.Hour}}},
+				}}).Handler(ok)
+			}
+			left := func(h http.Handler) string { return serve(h, byAlice()).Header().Get("RateLimit") }
+			old := with(10)
+			assert.Contains(t, left(old), `"r";r=9`)
+			assert.Contains(t, left(with(100)), `"r";r=8`, "raised")
+			assert.Contains(t, left(with(5)), `"r";r=4`, "lowered, and clamped")
+			assert.Contains(t, left(old), `"r";r=3`, "an old replica goes on")
+		})
+	}
+}
+
 func TestADryRunRefusesNobodyAndTellsWhatItWould(t *testing.T) {
 	var ev events
 	strict := perIP(1)

@@ -169,9 +169,9 @@ func (c *compiler) limits(r *rule, at string, in []Limit, several bool, names ma
 }
 
 func (c *compiler) limit(at, policy string, l Limit) *limit {
-	s, err := l.scale()
-	if err != nil {
-		c.bad.Add(at, l.Name, "%s", err.Error())
+	s, reason := l.scale()
+	if reason != "" {
+		c.bad.Add(at, l.Name, "%s", reason)
 		return nil
 	}
 	var local scaled

@@ -98,7 +98,8 @@ func exactRefill(h *harness) {
 
 func refill(h *harness) {
 	b := h.bucket(limit{50, second, 2})
-	h.want(h.take(b) && h.take(b), true, "the burst")
+	h.want(h.take(b), true, "the first of two")
+	h.want(h.take(b), true, "the second of two")
 	time.Sleep(30 * time.Millisecond)
 	h.want(h.take(b), true, "after 30 ms at 50/s")
 }
@@ -181,7 +182,8 @@ func debt(h *harness) {
 func credit(h *harness) {
 	b := h.bucket(slow)
 	h.do(opCredit, b) // unseen: full and stays so
-	h.want(h.take(b) && h.take(b), true, "two of five")
+	h.want(h.take(b), true, "the first of five")
+	h.want(h.take(b), true, "the second of five")
 	h.do(opCredit, b)
 	if left := h.do(opPeek, b)[0].Units / b.Period; left != 4 {
 		h.Errorf("%d tokens, want 4", left)
@@ -478,8 +480,16 @@ func noDeadlock(h *harness) {
 
 // randomLimits are what random draws from: coarse and fine, round and not.
 var randomLimits = []limit{
-	{3, second, 3}, {1, 90 * second, 1}, {1000, day, 1000}, {10, second, 100}, {7, 11_000, 5},
-	{1, 30 * day, 4}, {999_999_937, 3600 * second, 10}, {1_000_000, 1000, 1_000_000}, {100, 60 * second, 100}, {13, 17 * second, 1},
+	{3, second, 3},
+	{1, 90 * second, 1},
+	{1000, day, 1000},
+	{10, second, 100},
+	{7, 11_000, 5},
+	{1, 30 * day, 4},
+	{999_999_937, 3600 * second, 10},
+	{1_000_000, 1000, 1_000_000},
+	{100, 60 * second, 100},
+	{13, 17 * second, 1},
 }
 
 // random throws every operation at a few principals with a few buckets each.

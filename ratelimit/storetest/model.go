@@ -112,48 +112,39 @@ func (h *harness) checkTokens(op ratelimit.Op, b *ratelimit.Bucket, l ratelimit.
 	// What the bucket can have held at the call: at least low, at most high.
 	low := a.as(b, a.after(now.from-a.at.to-h.drift(now.from-a.at.to)))
 	high := a.as(b, a.after(now.to-a.at.from+h.drift(now.to-a.at.from)))
-	cost, top := units(b.Cost, b), units(b.Cap, b)
-	said := units(l.Units, b)
+	cost, said := units(b.Cost, b), units(l.Units, b)
 
 	if !changes {
 		return h.checkUnchanged(op, b, l, said, low, high)
+	}
+	if op != ratelimit.OpCharge && !l.OK {
+		return errors.New("OK is false")
 	}
 	var before *big.Rat
 	switch op {
 	case ratelimit.OpTake:
 		before = new(big.Rat).Add(said, cost)
-		if before.Cmp(cost) < 0 && b.Cost != 0 {
-			return errors.New("allowed a cost that it had not")
-		}
 		if b.Cost == 0 {
 			return inside(before, low, high)
 		}
+		if before.Cmp(cost) < 0 {
+			return errors.New("allowed a cost that it had not")
+		}
 	case ratelimit.OpCharge:
-		before = new(big.Rat).Add(said, cost)
-		if said.Cmp(new(big.Rat).Neg(top)) == 0 { // at the bottom: what was there before cannot be told
+		if l.Units == -b.Cap { // at the bottom: what was there before cannot be told
 			return h.checkBottom(a, b, l, low, high, now)
 		}
 		if !l.OK {
 			return errors.New("OK is false although the whole cost was charged")
 		}
+		before = new(big.Rat).Add(said, cost)
 	case ratelimit.OpCredit:
+		if l.Units == b.Cap { // at the top: the same
+			return h.checkTop(a, b, new(big.Rat).Add(high, cost), now)
+		}
 		before = new(big.Rat).Sub(said, cost)
-		if l.Units == b.Cap {
-			if new(big.Rat).Add(high, cost).Cmp(top) < 0 {
-				return fmt.Errorf("full, but it can only hold %s tokens", new(big.Rat).Add(high, cost).RatString())
-			}
-			h.settle(a, b, top, now)
-			return nil
-		}
 	case ratelimit.OpReset:
-		if l.Units != b.Cap || !l.OK {
-			return errors.New("not full after a reset")
-		}
-		h.settle(a, b, top, now)
-		return nil
-	}
-	if op != ratelimit.OpCharge && !l.OK {
-		return errors.New("OK is false")
+		return h.checkTop(a, b, said, now)
 	}
 	if err := inside(before, low, high); err != nil {
 		return err
@@ -163,6 +154,16 @@ func (h *harness) checkTokens(op ratelimit.Op, b *ratelimit.Bucket, l ratelimit.
 		return err
 	}
 	h.settle(a, b, said, at)
+	return nil
+}
+
+// checkTop is for a bucket that was filled up: most is what it can have now.
+func (h *harness) checkTop(a *account, b *ratelimit.Bucket, most *big.Rat, now span) error {
+	top := units(b.Cap, b)
+	if most.Cmp(top) < 0 {
+		return fmt.Errorf("must be full, or is full with %s tokens at most", most.RatString())
+	}
+	h.settle(a, b, top, now)
 	return nil
 }
 
