@@ -24,7 +24,8 @@
 //
 // New walks the build once and puts each file into an index by its URL path; a
 // request is looked up there and nowhere else. No path that a client sends ever
-// reaches the file system, so there is nothing to traverse: "..", encoded // slashes, backslashes, NUL, dotfiles, symbolic links are a 404. A redirect is
+// reaches the file system, so there is nothing to traverse: "..", encoded
+// slashes, backslashes, NUL, dotfiles, symbolic links are a 404. A redirect is
 // only sent to a directory's page, made of a name of the index, never to
 // //attacker.example. Types come from the package's own table and never from
 // the content.

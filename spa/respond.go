@@ -181,10 +181,11 @@ func sendMultipart(w http.ResponseWriter, f *file, v *variant, content fs.File, 
 }
 
 // sendRedirect sends a directory's path to the one with a slash. The location
-// is a path of the index, so it cannot lead to another host.
+// is a path of the index, so it cannot lead to another host, and the query that
+// follows it cannot end.
 func sendRedirect(w http.ResponseWriter, r *http.Request, to string) {
 	if r.URL.RawQuery != "" {
-		to += "?" + r.URL.RawQuery
+		to += "?" + headervalue.EscapeQuery(r.URL.RawQuery)
 	}
 	w.Header()["Location"] = []string{to}
 	refusals[http.StatusTemporaryRedirect].write(w, r, vary{})

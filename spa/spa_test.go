@@ -300,6 +300,16 @@ func TestAnswersCarryTheseHeadersAndNothingMore(t *testing.T) {
 	}
 }
 
+// HTTP/2 carries bytes in a query that no URI holds (RFC 3986, appendix A).
+func TestARedirectEscapesWhatWouldEndTheQuery(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/docs", nil)
+	r.URL.RawQuery = "a=<\">b'\xff c\\`{|}#f"
+	rec := httptest.NewRecorder()
+	newApp(t, spa.Config{}).ServeHTTP(rec, r)
+	assert.Equal(t, 307, rec.Code)
+	assert.Equal(t, "/docs/?a=%3C%22%3Eb'%FF%20c%5C%60%7B%7C%7D%23f", rec.Header().Get("Location"))
+}
+
 // apiMux is what stands before the app in most services.
 func apiMux() *http.ServeMux {
 	mux := http.NewServeMux()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gatehouse-go/gatehouse/internal/headervalue"
 	"github.com/gatehouse-go/gatehouse/internal/hostport"
 	"github.com/gatehouse-go/gatehouse/internal/problem"
 )
@@ -27,33 +28,20 @@ func (m *Middleware) location(r *http.Request, to Host, from *hostport.Authority
 		path = "" // OPTIONS *, whose URI has no path (RFC 9112, section 3.2.4)
 	}
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		path += "?" + escapeQuery(r.URL.RawQuery)
+		path += "?" + headervalue.EscapeQuery(r.URL.RawQuery)
 	}
 	return scheme + to.String() + path
 }
 
-// escapeQuery percent-encodes what no URI holds (RFC 3986, appendix A) and what
-// would end the query. HTTP/2 carries such bytes, and net/url keeps them.
-func escapeQuery(q string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(q) {
-		if c := q[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>\\^`{|}", c) >= 0 {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
 // writeRedirect answers 308, which keeps method and body (RFC 9110, section 15.4.9).
 // Browsers keep a 308 without a lifetime for as long as they like, and with it
-// a mistake in the Config: an hour is enough.
+// a mistake in the Config: an hour is enough. No shared cache may keep it: one
+// whose key lacks the scheme, or the host that a proxy reports, would send
+// everybody from https to https, round and round, after one visit over http.
 func writeRedirect(w http.ResponseWriter, location string) {
 	h := w.Header()
 	problem.DropEntity(h)
-	v := []string{location, "0", "max-age=3600"} // one fresh array for all three
+	v := []string{location, "0", "private, max-age=3600"} // one fresh array for all three
 	h["Location"] = v[0:1:1]
 	h["Content-Length"] = v[1:2:2]
 	h["Cache-Control"] = v[2:3:3]

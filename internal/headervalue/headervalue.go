@@ -1,5 +1,5 @@
 // Package headervalue holds the few rules about HTTP field names and values
-// that several packages need: RFC 9110, section 5.
+// that several packages need: RFC 9110, section 5, and for Location RFC 3986.
 package headervalue
 
 import (
@@ -81,4 +81,20 @@ func HasListed(lines []string, name string) bool {
 		}
 	}
 	return false
+}
+
+// EscapeQuery percent-encodes what no URI holds (RFC 3986, appendix A) and what
+// would end the query, so that a request's query can stand in Location. HTTP/2
+// carries such bytes, some of them HTTP/1 too, and net/url keeps them.
+func EscapeQuery(q string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(q) {
+		if c := q[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>\\^`{|}", c) >= 0 {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }

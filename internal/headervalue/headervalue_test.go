@@ -1,6 +1,7 @@
 package headervalue_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,4 +89,19 @@ func TestAListIsSearchedWithoutRegardToCaseAndSpace(t *testing.T) {
 		assert.Equal(t, want, headervalue.HasListed(lines, name), name)
 	}
 	assert.False(t, headervalue.HasListed(nil, "x"))
+}
+
+// RFC 3986, appendix A: query = *( pchar / "/" / "?" ), with what may stand in it
+// typed from there. Everything else is escaped; % is left as it came.
+func TestEscapeQueryLeavesWhatAQueryMayHold(t *testing.T) {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abcdefghijklmnopqrstuvwxyz" + "0123456789" + "-._~" +
+		"!$&'()*+,;=" + ":@" + "/?" + "%" + "[]" // browsers leave brackets in a query, as the WHATWG URL standard says
+	for c := range 256 {
+		b := string([]byte{byte(c)})
+		want := b
+		if strings.IndexByte(allowed, byte(c)) < 0 {
+			want = fmt.Sprintf("%%%02X", c)
+		}
+		assert.Equal(t, "a"+want+"b", headervalue.EscapeQuery("a"+b+"b"))
+	}
 }
