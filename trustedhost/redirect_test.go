@@ -96,7 +96,7 @@ func TestRedirects(t *testing.T) {
 			assert.False(t, called, "%v", c)
 			assert.Equal(t, 308, w.Code, "%v", c)
 			assert.Equal(t, http.Header{
-				"Location": {c.want}, "Content-Length": {"0"}, "Cache-Control": {"max-age=3600"},
+				"Location": {c.want}, "Content-Length": {"0"}, "Cache-Control": {"private, max-age=3600"},
 			}, w.Header(), "these headers and nothing more")
 			assert.Empty(t, w.Body.String())
 			assert.NoError(t, m.Check(r), "a redirected request is not rejected")
