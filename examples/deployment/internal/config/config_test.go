@@ -198,3 +198,39 @@ func TestDirectoriesAreChecked(t *testing.T) {
 	_, err = Load(env(map[string]string{"STATIC_DIR": file}))
 	require.ErrorContains(t, err, "STATIC_DIR")
 }
+
+func TestTheTemplateHoldsEveryVariableThatIsReadAndNoOther(t *testing.T) {
+	text, err := os.ReadFile("../../.env.production.example")
+	require.NoError(t, err)
+	template := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+			template[name] = value
+		}
+	}
+	read := map[string]bool{}
+	sqlite := map[string]string{"ENVIRONMENT": "production", "DATABASE_URL": "sqlite:///./app.db"}
+	for _, e := range []map[string]string{nil, template, sqlite} {
+		_, _ = Load(func(name string) string { read[name] = true; return e[name] })
+	}
+	for _, p := range platforms {
+		delete(read, p.variable)
+	}
+	for name := range read {
+		assert.Contains(t, template, name)
+	}
+	for name := range template {
+		assert.Contains(t, read, name)
+	}
+
+	// Filled in, the template is a valid production environment.
+	template["SECRET_KEY"], template["GOOGLE_CLIENT_ID"], template["GOOGLE_CLIENT_SECRET"] = goodKey, "id", "secret"
+	_, err = Load(env(template))
+	require.NoError(t, err)
+
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	for name := range template {
+		assert.Contains(t, string(readme), "`"+name+"`", "the README's table of variables")
+	}
+}
