@@ -49,7 +49,9 @@ type Config struct {
 	// Level gives the line its level; it is called once per request. Default:
 	// ERROR for a status of 500 and above and for a panic, WARN where Slow,
 	// INFO for everything else: a 4xx is the client's fault, and a level that
-	// strangers can raise wakes people for nothing.
+	// strangers can raise wakes people for nothing. It and Skip must not panic:
+	// they run when everything is over, so the line is lost and net/http cuts the
+	// connection.
 	Level func(Outcome) slog.Level
 	// Skip leaves out the line of a request, a health probe for example. It is
 	// asked after the handler (r.Pattern is known), and only for a success:
@@ -121,8 +123,8 @@ type PanicMode uint8
 // http.ErrAbortHandler through, without a stack.
 const (
 	// PanicsTo500 ends the panic here. Where nothing was sent yet, the answer
-	// is a 500 with the ID, without the cookies and the entity headers that the
-	// handler had set. Where a header went out, the connection is aborted
+	// is a 500 with the ID, without the cookies, the entity headers and the
+	// redirect that the handler had set. Where a header went out, the connection is aborted
 	// (http.ErrAbortHandler): the client must not take half a body for a whole.
 	PanicsTo500 PanicMode = iota
 	// PanicsRepanic panics again with the same value, for a recoverer (a crash

@@ -21,6 +21,15 @@ func from(ctx context.Context) *exchange {
 	return x
 }
 
+// request returns the exchange of a request; nil outside of one, and for a job,
+// whose context may live for ever and has no line that anything could be added to.
+func request(ctx context.Context) *exchange {
+	if x := from(ctx); x != nil && x.mw != nil {
+		return x
+	}
+	return nil
+}
+
 // ID returns the correlation ID of the request or job that ctx belongs to, ""
 // where there is none. It was checked: it fits the Format.
 func ID(ctx context.Context) string {
@@ -56,7 +65,7 @@ func NewContext(ctx context.Context, id string) (context.Context, error) {
 // to; outside a request it does nothing. It is safe for concurrent use. Keys of
 // the line itself come out twice, so choose others; what you add is not redacted.
 func AddAttrs(ctx context.Context, attrs ...slog.Attr) {
-	if x := from(ctx); x != nil && len(attrs) > 0 {
+	if x := request(ctx); x != nil && len(attrs) > 0 {
 		x.mu.Lock()
 		x.attrs = append(x.attrs, attrs...)
 		x.mu.Unlock()
@@ -67,7 +76,7 @@ func AddAttrs(ctx context.Context, attrs ...slog.Attr) {
 // Use an opaque ID rather than an e-mail address: logs live longer than consent.
 // It is safe for concurrent use; outside a request it does nothing.
 func SetUser(ctx context.Context, user string) {
-	if x := from(ctx); x != nil {
+	if x := request(ctx); x != nil {
 		x.mu.Lock()
 		x.user = user
 		x.mu.Unlock()
@@ -79,7 +88,7 @@ func SetUser(ctx context.Context, user string) {
 // counts and goes before r.Pattern. It is safe for concurrent use; outside a
 // request it does nothing.
 func SetRoute(ctx context.Context, route string) {
-	if x := from(ctx); x != nil {
+	if x := request(ctx); x != nil {
 		x.mu.Lock()
 		x.route = route
 		x.mu.Unlock()

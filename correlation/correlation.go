@@ -53,8 +53,11 @@ func New(cfg Config) (*Middleware, error) {
 // another one of this package passes requests through: a request has one ID and
 // one line, those of the outermost.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("correlation: Handler: next is nil; for the default mux pass http.DefaultServeMux")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if x := from(r.Context()); x != nil && x.mw != nil {
+		if request(r.Context()) != nil {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -197,9 +200,12 @@ func (x *exchange) answerPanic() any {
 	}
 	h := x.w.Header()
 	for name := range h {
-		// Cookies of a failed login, caching rules for the page that never came
-		// (RFC 9213: also those for a CDN). problem drops the entity headers.
-		if name == "Set-Cookie" || name == "Surrogate-Control" || strings.HasSuffix(name, "Cache-Control") {
+		// Cookies of a failed login, where its success would have led, caching
+		// rules for the page that never came (RFC 9213: also those for a CDN).
+		// problem drops the entity headers.
+		switch {
+		case name == "Set-Cookie", name == "Location", name == "Refresh", name == "Surrogate-Control",
+			strings.HasSuffix(name, "Cache-Control"):
 			delete(h, name)
 		}
 	}

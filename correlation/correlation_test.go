@@ -312,6 +312,8 @@ func TestAJobsContextIsNoRequest(t *testing.T) {
 	correlation.SetUser(ctx, "x")
 	correlation.SetRoute(ctx, "x")
 	correlation.AddAttrs(ctx, slog.Int("x", 1))
+	many := make([]slog.Attr, 1<<10)
+	assert.Zero(t, testing.AllocsPerRun(1, func() { correlation.AddAttrs(ctx, many...) }), "a worker's context must not grow")
 	// As the base context of a server it does not hide the requests' own IDs.
 	_, line := serve(t, correlation.Config{}, get("/").WithContext(ctx), nothing)
 	assert.Regexp(t, uuidV4, line["correlation_id"])
@@ -321,6 +323,11 @@ func TestAJobsContextIsNoRequest(t *testing.T) {
 		require.Error(t, err)
 		assert.Equal(t, ctx, same)
 	}
+}
+
+func TestANilNextIsAPanicAtStartUp(t *testing.T) {
+	m := build(t, correlation.Config{})
+	assert.PanicsWithValue(t, "correlation: Handler: next is nil; for the default mux pass http.DefaultServeMux", func() { m.Handler(nil) })
 }
 
 func TestOutsideARequestThereIsNothing(t *testing.T) {

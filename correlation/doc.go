@@ -40,10 +40,10 @@
 // Outermost, so that refusals of the other layers have an ID and a line too, and
 // so that their panics are answered. The answer to a panic keeps the headers that
 // other layers had set (security headers, CORS); the entity headers (those of
-// RFC 9110, section 8, and Cache-Control), any other Cache-Control (RFC 9213) and
-// Set-Cookie go. The route of the line is r.Pattern: layers of this module pass
-// it out; behind a foreign layer that copies the request, and with other routers,
-// call SetRoute.
+// RFC 9110, section 8, and Cache-Control), any other Cache-Control (RFC 9213),
+// Set-Cookie, Location and Refresh go. The route of the line is r.Pattern: layers
+// of this module pass it out; behind a foreign layer that copies the request, and
+// with other routers, call SetRoute.
 //
 // # The line
 //

@@ -26,7 +26,7 @@ func halfDone(w http.ResponseWriter, _ *http.Request) {
 		"Content-Range": "bytes 0-1/2", "Content-Location": "/x", "Content-Disposition": "attachment", "Accept-Ranges": "bytes",
 		"Etag": `"v1"`, "Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT", "Expires": "0", "Cache-Control": "public, max-age=3600",
 		"CDN-Cache-Control": "max-age=3600", "Cloudflare-CDN-Cache-Control": "max-age=3600", "Surrogate-Control": "max-age=3600",
-		"Set-Cookie": "session=secret", "Trailer": "X-T",
+		"Set-Cookie": "session=secret", "Trailer": "X-T", "Location": "/account", "Refresh": "0; url=/account",
 		"Strict-Transport-Security": "max-age=1", "Access-Control-Allow-Origin": "https://app.example", "Vary": "Origin",
 		"Retry-After": "3",
 	} {
