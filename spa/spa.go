@@ -140,6 +140,9 @@ type router interface {
 // the app's, and everything else, a missing file too, is next's: give the mux
 // itself, and put other middleware around the whole.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("spa: Handler: next is nil; a Middleware without anything beside it is a handler itself")
+	}
 	routes, _ := next.(router)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -512,3 +512,8 @@ func TestHeadersOfOtherLayersStay(t *testing.T) {
 		assert.Equal(t, "DENY", rec.Header().Get("X-Frame-Options"), target)
 	}
 }
+
+func TestANilNextIsAPanicAtStartUp(t *testing.T) {
+	app := newApp(t, spa.Config{})
+	assert.PanicsWithValue(t, "spa: Handler: next is nil; a Middleware without anything beside it is a handler itself", func() { app.Handler(nil) })
+}

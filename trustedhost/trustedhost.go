@@ -68,6 +68,9 @@ func (m *Middleware) setHosts(bad *mistakes.List, hosts []string) error {
 // others. An accepted request costs no allocation; next gets the request
 // unchanged, except where Config.Host is set.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("trustedhost: Handler: next is nil; for the default mux pass http.DefaultServeMux")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch do, what := m.judge(r); do {
 		case pass:

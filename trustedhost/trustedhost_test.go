@@ -389,3 +389,8 @@ func TestAcceptingAllocatesNothingAndRefusingOnce(t *testing.T) {
 	assert.NoError(t, m.Check(two))
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = m.Check(two) }))
 }
+
+func TestANilNextIsAPanicAtStartUp(t *testing.T) {
+	m := mustNew(t, trustedhost.Config{Hosts: []string{"example.com"}})
+	assert.PanicsWithValue(t, "trustedhost: Handler: next is nil; for the default mux pass http.DefaultServeMux", func() { m.Handler(nil) })
+}
