@@ -38,9 +38,10 @@ func StartCluster(t testing.TB, n int) *Cluster {
 	}
 	eventually(t, "every node knows all slots", func() bool {
 		for _, node := range c.Nodes {
-			known, err := node.Client().ClusterSlots(ctx).Result()
-			if err != nil || len(known) != n {
-				return false
+			for i := range n {
+				if owner(ctx, node.Client(), 16384*i/n) == "" {
+					return false
+				}
 			}
 			info, err := node.Client().ClusterInfo(ctx).Result()
 			if err != nil || !contains(info, "cluster_state:ok") {
@@ -86,34 +87,32 @@ func (c *Cluster) Move(slot int, to *Server, pause func()) error {
 	if err != nil {
 		return err
 	}
-	for _, from := range c.Nodes {
-		source := from.Client()
-		sourceID, err := source.ClusterMyID(ctx).Result()
-		if err != nil {
-			return err
-		}
-		if from == to || !owns(ctx, source, sourceID, slot) {
-			continue
-		}
-		if err := target.Do(ctx, "cluster", "setslot", slot, "importing", sourceID).Err(); err != nil {
-			return err
-		}
-		if err := source.Do(ctx, "cluster", "setslot", slot, "migrating", targetID).Err(); err != nil {
-			return err
-		}
-		pause()
-		if err := migrate(ctx, source, to, slot, pause); err != nil {
-			return err
-		}
-		// First the node that gets it, so that it is never nobody's.
-		for _, node := range append([]*Server{to, from}, c.Nodes...) {
-			if err := node.Client().Do(ctx, "cluster", "setslot", slot, "node", targetID).Err(); err != nil {
-				return err
-			}
-		}
-		return nil
+	from := c.Owner(slot)
+	if from == nil || from == to {
+		return fmt.Errorf("redistest: no other node has slot %d", slot)
 	}
-	return fmt.Errorf("redistest: no other node has slot %d", slot)
+	source := from.Client()
+	sourceID, err := source.ClusterMyID(ctx).Result()
+	if err != nil {
+		return err
+	}
+	if err := target.Do(ctx, "cluster", "setslot", slot, "importing", sourceID).Err(); err != nil {
+		return err
+	}
+	if err := source.Do(ctx, "cluster", "setslot", slot, "migrating", targetID).Err(); err != nil {
+		return err
+	}
+	pause()
+	if err := migrate(ctx, source, to, slot, pause); err != nil {
+		return err
+	}
+	// First the node that gets it, so that it is never nobody's.
+	for _, node := range append([]*Server{to, from}, c.Nodes...) {
+		if err := node.Client().Do(ctx, "cluster", "setslot", slot, "node", targetID).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func migrate(ctx context.Context, source *redis.Client, to *Server, slot int, pause func()) error {
@@ -130,16 +129,30 @@ func migrate(ctx context.Context, source *redis.Client, to *Server, slot int, pa
 	}
 }
 
-// owns tells whether the node thinks that the slot is its own.
-func owns(ctx context.Context, client *redis.Client, id string, slot int) bool {
-	ranges, err := client.ClusterSlots(ctx).Result()
-	if err != nil {
-		return false
-	}
-	for _, r := range ranges {
-		if r.Start <= slot && slot <= r.End {
-			return len(r.Nodes) > 0 && r.Nodes[0].ID == id
+// Owner is the node that has a slot, by its own word; nil if none says so.
+func (c *Cluster) Owner(slot int) *Server {
+	ctx := context.Background()
+	for _, node := range c.Nodes {
+		id, err := node.Client().ClusterMyID(ctx).Result()
+		if err == nil && owner(ctx, node.Client(), slot) == id {
+			return node
 		}
 	}
-	return false
+	return nil
+}
+
+// owner is the ID of the node that has a slot, as another sees it.
+func owner(ctx context.Context, client *redis.Client, slot int) string {
+	shards, err := client.ClusterShards(ctx).Result()
+	if err != nil {
+		return ""
+	}
+	for _, shard := range shards {
+		for _, r := range shard.Slots {
+			if r.Start <= int64(slot) && int64(slot) <= r.End && len(shard.Nodes) > 0 {
+				return shard.Nodes[0].ID
+			}
+		}
+	}
+	return ""
 }

@@ -13,6 +13,7 @@ import (
 )
 
 func TestItIsAStoreOnARealServer(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client()
 	t.Run("with local denials", func(t *testing.T) {
@@ -28,6 +29,7 @@ func TestItIsAStoreOnARealServer(t *testing.T) {
 }
 
 func TestItIsAStoreOnACluster(t *testing.T) {
+	t.Parallel()
 	client := redistest.StartCluster(t, 3).Client()
 	storetest.Run(t, func(t *testing.T) ratelimit.Store {
 		return open(t, redisstore.Config{Client: client})
@@ -36,6 +38,7 @@ func TestItIsAStoreOnACluster(t *testing.T) {
 
 // Users' own tests run on miniredis, which has another Lua.
 func TestItIsAStoreOnMiniredis(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) ratelimit.Store {
 		server := miniredis.RunT(t)
 		client := redis.NewClient(&redis.Options{Addr: server.Addr()})

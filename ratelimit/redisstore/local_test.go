@@ -42,6 +42,7 @@ func TestADrainedKeyIsDeniedWithoutATripForEveryCost(t *testing.T) {
 }
 
 func TestAFloodOnADrainedKeySendsTheRefillRateAndOneCallPerMaxStale(t *testing.T) {
+	t.Parallel()
 	const maxStale = 200 * time.Millisecond
 	client := redistest.Start(t).Client()
 	s := open(t, redisstore.Config{Client: client, MaxStale: maxStale})
@@ -105,6 +106,7 @@ func TestGivingBackThroughAnotherStoreIsSeenAfterMaxStale(t *testing.T) {
 // would Redis have denied at that moment. The other store's look comes a little
 // later, so what can have been refilled since is subtracted.
 func TestALocalDenialIsNeverWrong(t *testing.T) {
+	t.Parallel()
 	client := redistest.Start(t).Client()
 	s := open(t, redisstore.Config{Client: client, MaxStale: time.Minute})
 	asks := open(t, redisstore.Config{Client: client, MaxStale: -1})

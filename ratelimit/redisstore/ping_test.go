@@ -21,6 +21,7 @@ func TestPingIsContentWithAPlainServer(t *testing.T) {
 }
 
 func TestPingIsContentWithAClusterAndSaysWhereTheClientIsNone(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	require.NoError(t, open(t, redisstore.Config{Client: cluster.Client()}).Ping(context.Background()))
 	err := open(t, redisstore.Config{Client: cluster.Nodes[0].Client()}).Ping(context.Background())
