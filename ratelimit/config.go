@@ -50,7 +50,7 @@ type Config struct {
 	// KeySecret makes the keys that the Store sees an HMAC: without it, whoever
 	// reads a shared store can find the clients' addresses by trying all of them.
 	// At least 16 bytes, the same on every replica; changing it forgets all
-	// buckets. nil means a plain hash, which is enough for a Memory.
+	// buckets. nil means a plain hash. A Memory needs neither: nobody can read it.
 	KeySecret []byte
 }
 
