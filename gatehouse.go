@@ -59,8 +59,8 @@ import (
 //	handler := gatehouse.Chain(mux, ids.Handler, headers.Handler, hosts.Handler)
 //
 // Chain does its work once; what it returns is h wrapped by plain function
-// calls. A nil handler or a nil middleware is a mistake in the program and
-// panics here, at start-up, rather than at the first request.
+// calls. A nil handler, a nil middleware or one that returns nil is a mistake in
+// the program and panics here, at start-up, rather than at the first request.
 func Chain(h http.Handler, mw ...func(http.Handler) http.Handler) http.Handler {
 	if h == nil {
 		panic("gatehouse: Chain: the handler is nil; for the default mux pass http.DefaultServeMux")
@@ -69,7 +69,9 @@ func Chain(h http.Handler, mw ...func(http.Handler) http.Handler) http.Handler {
 		if mw[i] == nil {
 			panic(fmt.Sprintf("gatehouse: Chain: middleware %d is nil", i))
 		}
-		h = mw[i](h)
+		if h = mw[i](h); h == nil {
+			panic(fmt.Sprintf("gatehouse: Chain: middleware %d returned a nil handler", i))
+		}
 	}
 	return h
 }

@@ -95,6 +95,10 @@ func TestChainPanicsAtStartUpOnNil(t *testing.T) {
 		func() { gatehouse.Chain(nil, mark("a", &log)) })
 	assert.PanicsWithValue(t, "gatehouse: Chain: middleware 1 is nil",
 		func() { gatehouse.Chain(http.NotFoundHandler(), mark("a", &log), nil, mark("c", &log)) })
+	assert.PanicsWithValue(t, "gatehouse: Chain: middleware 1 returned a nil handler",
+		func() {
+			gatehouse.Chain(http.NotFoundHandler(), mark("a", &log), func(http.Handler) http.Handler { return nil })
+		})
 }
 
 func ExampleChain() {
