@@ -46,7 +46,7 @@ func (m *Middleware) Decide(r *http.Request) Decision {
 }
 
 // forbidden is the answer under Enforce. It says nothing of the request.
-var forbidden = problem.New(http.StatusForbidden, "", "Cross-origin request refused",
+var forbidden = problem.New(http.StatusForbidden, "", http.StatusText(http.StatusForbidden),
 	"This origin may not call this service.", nil)
 
 // Handler wraps next. Preflights are answered here; the headers of all other

@@ -469,7 +469,7 @@ func TestEnforceRefusesUnlistedOriginsAndLetsTheServicesOwnPagesPass(t *testing.
 
 func TestTheRefusalOfEnforceIsTheSameForEverybody(t *testing.T) {
 	h := build(t, corsx.Config{Enforce: true}).Handler(teapot)
-	const body = `{"title":"Cross-origin request refused","status":403,"detail":"This origin may not call this service."}` + "\n"
+	const body = `{"title":"Forbidden","status":403,"detail":"This origin may not call this service."}` + "\n"
 	answer := func(vary string) []string {
 		return []string{
 			"Content-Type", "application/problem+json", "Content-Length", fmt.Sprint(len(body)),
