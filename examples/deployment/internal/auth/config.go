@@ -100,8 +100,8 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	errs := cfg.mistakes()
 	for i, p := range cfg.Providers {
-		for _, err := range p.mistakes() {
-			errs = append(errs, fmt.Errorf("auth: Providers[%d] %q: %w", i, p.Name, err))
+		for _, why := range p.mistakes() {
+			errs = append(errs, fmt.Errorf("auth: Providers[%d] %q: %s", i, p.Name, why))
 		}
 		if _, twice := s.providers[p.Name]; twice {
 			errs = append(errs, fmt.Errorf("auth: Providers[%d] %q: is there twice", i, p.Name))
@@ -149,26 +149,27 @@ func (c Config) mistakes() (errs []error) {
 
 var tenantID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-func (p Provider) mistakes() (errs []error) {
+func (p Provider) mistakes() (why []string) {
+	bad := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
 	if !providerName.MatchString(p.Name) {
-		errs = append(errs, errors.New("Name: must be lower-case letters, digits and hyphens: it is part of a path"))
+		bad("Name: must be lower-case letters, digits and hyphens: it is part of a path")
 	}
 	if u, err := url.Parse(p.Issuer); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		errs = append(errs, fmt.Errorf("Issuer: %q is no URL", p.Issuer))
+		bad("Issuer: %q is no URL", p.Issuer)
 	}
 	if p.ClientID == "" || p.ClientSecret == "" {
-		errs = append(errs, errors.New("ClientID, ClientSecret: both are required"))
+		bad("ClientID, ClientSecret: both are required")
 	}
 	switch {
 	case p.Tenant == "" && p.Name == "microsoft":
-		errs = append(errs, errors.New(`Tenant: is required: "common", "organizations", "consumers" or a tenant's ID`))
+		bad(`Tenant: is required: "common", "organizations", "consumers" or a tenant's ID`)
 	case p.Tenant == "":
 	case p.Tenant != "common" && p.Tenant != "organizations" && p.Tenant != "consumers" && !tenantID.MatchString(p.Tenant):
-		errs = append(errs, fmt.Errorf(`Tenant: %q is not "common", "organizations", "consumers" or a tenant's ID (a lower-case UUID)`, p.Tenant))
+		bad(`Tenant: %q is not "common", "organizations", "consumers" or a tenant's ID (a lower-case UUID)`, p.Tenant)
 	case !strings.HasSuffix(p.Issuer, "/"+p.Tenant+"/v2.0"):
-		errs = append(errs, fmt.Errorf("Issuer: %q must end in /%s/v2.0", p.Issuer, p.Tenant))
+		bad("Issuer: %q must end in /%s/v2.0", p.Issuer, p.Tenant)
 	}
-	return errs
+	return why
 }
 
 // origin is scheme and host, as browsers write it.

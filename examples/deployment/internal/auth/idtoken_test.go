@@ -85,6 +85,7 @@ func TestAnIDTokenIsBelievedOnlyAfterEveryCheck(t *testing.T) {
 		"no subject":                   claim("sub", nil),
 		"subject too long":             claim("sub", strings.Repeat("s", 256)),
 		"subject is a number":          claim("sub", 7),
+		"subject with a NUL":           claim("sub", "a\x00b"),
 		"e-mail is a number":           claim("email", 7),
 		"unsigned (alg none)":          signedBy(jwt.SigningMethodNone, func(*rsa.PrivateKey) any { return jwt.UnsafeAllowNoneSignatureType }),
 		"HS256 with the public key":    signedBy(jwt.SigningMethodHS256, publicPEM),

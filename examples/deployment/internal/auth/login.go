@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -70,8 +71,10 @@ func (s *Service) provider(w http.ResponseWriter, r *http.Request) (*provider, *
 }
 
 func (s *Service) away(w http.ResponseWriter, r *http.Request, p *provider, err error) {
-	text := err.Error()
-	s.log.WarnContext(r.Context(), "login provider unavailable", "provider", p.Name, "error", text[:min(len(text), 300)])
+	if r.Context().Err() == nil { // else it is the client that is away
+		text := err.Error()
+		s.log.WarnContext(r.Context(), "login provider unavailable", "provider", p.Name, "error", text[:min(len(text), 300)])
+	}
 	problems.Unavailable(w, r, 5*time.Second)
 }
 
@@ -98,14 +101,14 @@ func (s *Service) initiate(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	q := request{Challenge: body.Challenge, Return: ret, AppState: random()}
+	q := request{Challenge: body.Challenge, Return: ret}
 	to := ""
 	if sameOrigin(s.cfg.Backend, s.cfg.Frontend) {
-		to = s.begin(w, p, d, q)
+		to, q.AppState = s.begin(w, p, d, q)
 	} else {
 		// A cookie set in this answer would be a third party's, which browsers drop.
 		// So the browser comes to us first, in its address bar.
-		q.Expires = s.now().Add(requestLife).Unix()
+		q.AppState, q.Expires = random(), s.now().Add(requestLife).Unix()
 		to = origin(s.cfg.Backend) + "/auth/" + p.Name + "/login?request=" + s.seal("request "+p.Name, q)
 	}
 	reply(w, map[string]string{"auth_url": to, "state": q.AppState})
@@ -117,16 +120,18 @@ func isS256(s string) bool {
 	return err == nil && len(raw) == 32 && len(s) == 43 // the decoder skips line ends
 }
 
-// begin keeps a fresh flow in the browser and returns the provider's URL. State,
-// nonce and verifier are made here, for this browser alone: nothing that came
-// in a URL takes part in them, or two browsers could share a login.
-func (s *Service) begin(w http.ResponseWriter, p *provider, d *discovered, q request) string {
+// begin keeps a fresh flow in the browser and returns the provider's URL, and the
+// state for the frontend. State, nonce and verifier are made here, for this
+// browser alone: nothing that came in a URL takes part in them, or two browsers
+// could share a login.
+func (s *Service) begin(w http.ResponseWriter, p *provider, d *discovered, q request) (to, state string) {
 	q.Expires = s.now().Add(flowLife).Unix()
 	f := flow{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), request: q}
+	f.AppState = cmp.Or(q.AppState, f.State)
 	s.setFlow(w, p, f)
 	return p.config(d, s.cfg.Backend).AuthCodeURL(f.State, oidc.Nonce(f.Nonce), oauth2.S256ChallengeOption(f.Verifier),
 		// Or whoever sits at a shared computer gets the last user's account unasked.
-		oauth2.SetAuthURLParam("prompt", "select_account"))
+		oauth2.SetAuthURLParam("prompt", "select_account")), f.AppState
 }
 
 // login is where auth_url leads when the frontend is another origin. Without a
@@ -149,13 +154,14 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) {
 			problems.Write(w, r, http.StatusBadRequest, "return_url must be a path of the frontend, like /threads.")
 			return
 		}
-		q = request{Return: ret, AppState: random()}
+		q = request{Return: ret}
 	}
 	p, d, ok := s.provider(w, r)
 	if !ok {
 		return
 	}
-	redirect(w, r, s.begin(w, p, d, q))
+	to, _ := s.begin(w, p, d, q)
+	redirect(w, r, to)
 }
 
 // callback is where the provider sends the browser back to.

@@ -99,6 +99,7 @@ func TestTheAuthorizationRequestHasPKCEStateAndNonceAndOurOwnRedirectURI(t *test
 	assert.Len(t, q.Get("code_challenge"), 43)
 	assert.Len(t, q.Get("nonce"), 43)
 	assert.Len(t, q.Get("state"), 43)
+	assert.Equal(t, s.State, q.Get("state"))
 	assert.Equal(t, "code", q.Get("response_type"))
 	assert.Equal(t, "openid email profile", q.Get("scope"))
 	assert.Equal(t, "select_account", q.Get("prompt"))

@@ -231,7 +231,7 @@ func (p *provider) verify(ctx context.Context, d *discovered, raw, nonce string)
 			return data.Identity{}, err
 		}
 	}
-	if token.Subject == "" || len(token.Subject) > 255 {
+	if plain(token.Subject) == "" {
 		return data.Identity{}, errors.New("ID token: no subject")
 	}
 	who := data.Identity{Issuer: issuer, Subject: token.Subject, Email: plain(c.Email), Name: plain(c.Name)}
@@ -267,9 +267,10 @@ func (p *provider) tenantIssuer(d *discovered, issuer, tenant string) (string, e
 	return issuer, nil
 }
 
-// plain bounds a text for display, and drops one with control characters.
+// plain drops a text with control characters, or longer than a subject may be
+// (OpenID Connect Core 1.0, section 2).
 func plain(s string) string {
-	if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if len(s) > 255 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return ""
 	}
 	return s

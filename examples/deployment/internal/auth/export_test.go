@@ -1,0 +1,4 @@
+package auth
+
+// ReturnURL is for fuzzing.
+var ReturnURL = returnURL
