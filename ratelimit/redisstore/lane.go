@@ -43,6 +43,9 @@ const (
 	// tryAgain is how long a worker waits where a slot is on its way to another
 	// node and its keys are on both.
 	tryAgain = time.Millisecond
+	// watchEvery bounds how often a lane looks whose time is up: thousands of
+	// calls may have deadlines a microsecond apart.
+	watchEvery = time.Millisecond
 )
 
 func newLane(s *Store) *lane {
@@ -98,22 +101,25 @@ func (l *lane) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.store.now()
-	l.watched = 0
+	var next int64
 	late := false
 	look := func(calls []*call) {
 		for _, c := range calls {
 			switch state := c.state.Load(); {
 			case state != queued && state != sent:
-			case c.deadline > now:
-				l.watchFor(c.deadline, now)
-			default:
+			case c.deadline <= now:
 				late = c.expire() && !c.must || late
+			case next == 0 || c.deadline < next:
+				next = c.deadline
 			}
 		}
 	}
 	look(l.queue)
 	for _, t := range l.out {
 		look(t.calls)
+	}
+	if l.watched = 0; next != 0 {
+		l.watchFor(max(next, now+int64(watchEvery)), now)
 	}
 	if late {
 		l.open(now)

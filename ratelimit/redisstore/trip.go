@@ -28,6 +28,10 @@ var scriptHash = func() string {
 // other users of the server waiting: about a millisecond.
 const maxRecords = 128
 
+// maxSpare bounds what a worker keeps for its next trip: a map that a crowd has
+// made large would have to be cleared each time.
+const maxSpare = 256
+
 // A command is one EVALSHA. The client must not send it twice: after a lost
 // reply nobody knows whether it was executed, and a second time would charge
 // twice.
@@ -40,7 +44,7 @@ func (c command) Clone() redis.Cmder {
 }
 
 // A trip is what a worker takes to Redis at once: a pipeline of script calls,
-// on a single server one for (nearly) all calls, in a cluster one for each group.
+// on a single server one for all calls, in a cluster one for each group.
 // It is used again and again by its worker.
 type trip struct {
 	store *Store
@@ -181,23 +185,23 @@ func (b *batch) grow(r int, c *call) bool {
 	return true
 }
 
-// batch returns the batch for a group: in a cluster its own, else the last.
+// batch returns the batch that takes calls of a group: in a cluster one of its
+// own, else one for all. A full one is followed by another.
 func (t *trip) batch(group [16]byte) *batch {
-	if t.store.spread {
-		if b := t.byGroup[group]; b != nil {
-			return b
-		}
-	} else if n := len(t.batches); n > 0 && len(t.batches[n-1].runs) < maxRecords {
-		return t.batches[n-1]
+	if !t.store.spread {
+		group = [16]byte{}
 	}
-	b := &batch{place: map[[16]byte]place{}}
+	b := t.byGroup[group]
+	if b != nil && len(b.runs) < maxRecords {
+		return b
+	}
 	if n := len(t.spare); n > 0 {
 		b, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else {
+		b = &batch{place: map[[16]byte]place{}}
 	}
 	t.batches = append(t.batches, b)
-	if t.store.spread {
-		t.byGroup[group] = b
-	}
+	t.byGroup[group] = b
 	return b
 }
 
@@ -226,6 +230,10 @@ func (t *trip) read(b *batch) error {
 func (t *trip) fail(b *batch, err error) error {
 	again := redis.IsTryAgainError(err)
 	wrapped := fmt.Errorf("redisstore: %w", err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		// Of the trip, not of the caller: it must not look as if that gave up.
+		wrapped = fmt.Errorf("redisstore: %v", err)
+	}
 	for _, r := range b.runs {
 		for _, c := range r.calls {
 			c.err = wrapped
@@ -312,12 +320,18 @@ func (t *trip) finish() {
 				}
 			}
 		}
-		b.clear()
-		t.spare = append(t.spare, b)
+		if len(b.place) <= maxSpare && len(t.spare) < maxSpare {
+			b.clear()
+			t.spare = append(t.spare, b)
+		}
 	}
-	clear(t.calls)
-	t.calls, t.batches, t.probe = t.calls[:0], t.batches[:0], false
+	if len(t.byGroup) > maxSpare {
+		t.byGroup = map[[16]byte]*batch{}
+	}
 	clear(t.byGroup)
+	clear(t.calls)
+	clear(t.batches)
+	t.calls, t.batches, t.probe = t.calls[:0], t.batches[:0], false
 }
 
 // remember keeps what a run tells for local denials, before anybody else knows
@@ -339,8 +353,7 @@ func (t *trip) remember(run []*call) {
 	}
 }
 
-// clear empties the batch for the next trip. Maps that a crowd has made large
-// are not kept.
+// clear empties the batch for the next trip.
 func (b *batch) clear() {
 	clear(b.keys)
 	clear(b.args)
