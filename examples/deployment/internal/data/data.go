@@ -71,8 +71,6 @@ func Open(ctx context.Context, c config.Database) (*DB, error) {
 
 // Close waits for running statements and closes all connections.
 func (d *DB) Close() error {
-	// The writer last: the last connection of an SQLite file moves the log into it
-	// and removes the log, which a reader must not.
 	return errors.Join(d.read.Close(), d.write.Close())
 }
 

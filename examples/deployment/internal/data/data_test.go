@@ -467,21 +467,17 @@ func contextEnds(t *testing.T, d *data.DB) {
 }
 
 func migrateOnce(t *testing.T, c config.Database) {
-	// Processes, each with goroutines of its own.
-	startChildren(t, 6, child{Database: c})
 	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			d, err := data.Open(t.Context(), c)
-			if assert.NoError(t, err) {
-				assert.NoError(t, d.Migrate(t.Context()))
-				assert.NoError(t, d.Close())
-			}
-		})
+	wg.Go(func() { startChildren(t, 4, child{Database: c}) })
+	var opened []*data.DB
+	for range 6 {
+		opened = append(opened, open(t, c))
+	}
+	for _, d := range opened { // at the same moment, as nearly as can be
+		wg.Go(func() { assert.NoError(t, d.Migrate(t.Context())) })
 	}
 	wg.Wait()
-	d := open(t, c)
-	assert.Equal(t, 1, count(t, d, "goose_db_version", "version_id = 1"))
+	assert.Equal(t, 1, count(t, opened[0], "goose_db_version", "version_id = 1"))
 }
 
 func readiness(t *testing.T, c config.Database) {

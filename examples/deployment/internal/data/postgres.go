@@ -23,7 +23,9 @@ import (
 // second.
 //
 // Behind PgBouncer, max_client_conn must exceed replicas x 2 x 10, and
-// default_pool_size (20) is what PostgreSQL sees, whatever the replicas are.
+// default_pool_size (20) is what PostgreSQL sees, whatever the replicas are. Once
+// PostgreSQL was away, PgBouncer tries it again only after server_login_retry
+// (15 s).
 const poolSize = 10
 
 // txLimits runs first in every transaction and ends with it, so that it says
@@ -78,8 +80,9 @@ func openUnpooled(c config.Database) (*sql.DB, error) {
 	if c.UnpooledDSN != "" { // the session is ours alone, so it may be set up
 		options = append(options, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 			// An ALTER TABLE that waits for a long query lets everybody else wait behind
-			// it. It gives up instead; the start fails and is tried again.
-			_, err := conn.Exec(ctx, "SET lock_timeout = '10s'")
+			// it. It gives up instead; the start fails and is tried again. Work itself may
+			// take long, whatever the role's own limit.
+			_, err := conn.Exec(ctx, "SET lock_timeout = '10s'; SET statement_timeout = 0")
 			return err
 		}))
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -100,10 +101,15 @@ func filePath(dsn string) (string, error) {
 	return filepath.Abs(dsn)
 }
 
+// making keeps this process from using a file that it is still making.
+var making sync.Mutex
+
 // makePrivate makes the file, where it does not exist, for nobody else to read;
 // SQLite gives its log the same mode. It never opens a file that exists: closing
 // it would drop the locks that SQLite has on it in this process (fcntl's rule).
 func makePrivate(path string) error {
+	making.Lock()
+	defer making.Unlock()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

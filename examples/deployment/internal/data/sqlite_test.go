@@ -22,13 +22,33 @@ func TestSixteenPoolsOnOneFileWriteWithoutOneBusy(t *testing.T) {
 	d := openMigrated(t, c)
 	u := newUser(t, d)
 	thread := newThread(t, d, u.ID)
+	// The methods write first. What reads first is refused at once, without waiting,
+	// if another has written in between, unless the transaction began IMMEDIATE.
+	readThenWrite := func(ctx context.Context, tx *sql.Tx) error {
+		var epoch int64
+		if err := tx.QueryRowContext(ctx, "SELECT token_epoch FROM users WHERE id = $1", u.ID).Scan(&epoch); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE users SET token_epoch = $1 WHERE id = $2", epoch+1, u.ID)
+		return err
+	}
 	var wg sync.WaitGroup
 	for range 16 { // each its own connection: they meet in SQLite, not in a queue of ours
 		own := open(t, c)
-		wg.Go(func() { assert.NoError(t, write(t.Context(), own, u.ID, thread.ID, 1, 50)) })
+		wg.Go(func() {
+			assert.NoError(t, write(t.Context(), own, u.ID, thread.ID, 1, 50))
+			for range 50 {
+				if !assert.NoError(t, data.Transaction(own, t.Context(), readThenWrite)) {
+					break
+				}
+			}
+		})
 	}
 	wg.Wait()
 	assert.Equal(t, 800, count(t, d, "messages", "thread_id = $1", thread.ID))
+	read, err := d.User(t.Context(), u.ID)
+	require.NoError(t, err)
+	assert.EqualValues(t, 800, read.TokenEpoch)
 }
 
 func TestFourProcessesOnOneFileWriteWithoutOneBusy(t *testing.T) {
@@ -60,6 +80,12 @@ func TestAReaderIsNotHeldUpByAWriterOfAnotherProcess(t *testing.T) {
 
 	require.NoError(t, tx.Rollback())
 	newThread(t, d, u.ID)
+}
+
+func TestAReaderCannotWrite(t *testing.T) {
+	d := openMigrated(t, sqliteFile(t))
+	_, err := d.Reader().ExecContext(t.Context(), "DELETE FROM users")
+	assert.ErrorContains(t, err, "readonly")
 }
 
 func TestSQLiteGivesUpAfterFiveSecondsWithoutADeadlineOfTheCaller(t *testing.T) {
