@@ -34,7 +34,10 @@ func TestTheFocusFollowsTheRoute(t *testing.T) {
 	tb.press(tabKey)
 	assert.Equal(t, "Skip to the content", eval[string](tb, `document.activeElement.textContent`))
 	assert.GreaterOrEqual(t, eval[float64](tb, `document.activeElement.getBoundingClientRect().top`), 0.0, "and it is seen")
-	for range 3 {
+	tb.press(enterKey)
+	assert.Equal(t, "/threads MAIN", eval[string](tb, `location.pathname + ' ' + document.activeElement.tagName`))
+	eval[any](tb, `document.querySelector('.brand').focus()`)
+	for range 2 {
 		tb.press(tabKey)
 	}
 	assert.Equal(t, "How it was decided", eval[string](tb, `document.activeElement.textContent`))
@@ -98,7 +101,10 @@ func TestEveryPageCanBeReadAndOperated(t *testing.T) {
 			tb.scheme(scheme)
 			assert.Empty(t, eval[[]string](tb, contrast), "contrast of %s, %s", name, scheme)
 		}
-		assert.Empty(t, eval[[]string](tb, structure), name)
+		for _, width := range []int64{360, 1200} {
+			tb.width(width)
+			assert.Empty(t, eval[[]string](tb, structure), "%s, %d pixels wide", name, width)
+		}
 	}
 	check("log in")
 	tb.login("google", "ada", "/threads")

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,7 +48,10 @@ func TestAThreadFromItsTitleToItsDeletion(t *testing.T) {
 	markup := "line one\n<img src=x onerror=\"self.hacked = 1\"><script>self.hacked = 1</script>"
 	tb.send("#message", markup)
 	tb.until(`document.querySelectorAll('.message').length === 1`)
-	tb.send("#message", "second")
+	eval[any](tb, `(() => {
+		const e = document.querySelector('#message'); e.value = 'second';
+		e.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', ctrlKey: true, bubbles: true}));
+	})()`)
 	tb.until(`document.querySelectorAll('.message').length === 2`)
 	assert.Equal(t, markup, eval[string](tb, `document.querySelector('.message .text').textContent`))
 	assert.Equal(t, 0, eval[int](tb, `document.querySelectorAll('.message img, .message script').length`))
@@ -98,6 +102,38 @@ func TestADeepLinkLeadsThroughTheLoginAndBack(t *testing.T) {
 	other.login("microsoft", "alan", "/threads/"+id)
 	other.until(`document.querySelector('.failure h2')?.textContent === 'Not found'`)
 	other.quiet("404 (Not Found)")
+}
+
+func TestALongListIsShownPageByPage(t *testing.T) {
+	p := start(t, t.TempDir(), "RATE_LIMIT_DEFAULT=1000/minute")
+	c := p.client()
+	c.login("google", "ada")
+	for i := range 60 {
+		require.Equal(t, 201, c.do("POST", "/api/threads", object{"title": fmt.Sprint("number ", i)}).StatusCode)
+	}
+	tb := p.tab()
+	tb.open("/")
+	tb.login("google", "ada", "/threads")
+	tb.until(`document.querySelectorAll('.threads li').length === 50`)
+	tb.click(".threads + .slot button")
+	tb.until(`document.querySelectorAll('.threads li').length === 60 && !document.querySelector('.threads + .slot button')`)
+	assert.Equal(t, "number 0", eval[string](tb, `document.querySelector('.threads li:last-child a').textContent`))
+	assert.Equal(t, "number 9", eval[string](tb, `document.activeElement.textContent`), "the focus goes on where the list went on")
+	tb.quiet()
+}
+
+func TestTheTokenIsRenewedWhileThePageIsOpen(t *testing.T) {
+	p := start(t, t.TempDir())
+	tb := p.tab()
+	tb.before(`const later = setTimeout; self.setTimeout = (f, ms) => later(f, ms > 60000 ? 500 : ms)`) // in a hurry
+	tb.open("/")
+	tb.login("google", "ada", "/threads")
+	first := eval[string](tb, `sessionStorage.getItem('gatehouse.session')`)
+	tb.until(`sessionStorage.getItem('gatehouse.session') !== ` + quoted(first))
+	tb.send("#new-thread", "with the new token")
+	tb.until(heading("with the new token"))
+	tb.quiet()
+	assert.Contains(t, p.text(), `"/auth/refresh"`)
 }
 
 func TestLogOutEndsTheSession(t *testing.T) {

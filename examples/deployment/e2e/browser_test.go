@@ -70,12 +70,9 @@ func (p *program) tab() *tab {
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	p.t.Cleanup(cancel)
 	tb := &tab{program: p, ctx: ctx}
+	tb.before(watchViolations)
 	tb.run(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument,
-			page.AddScriptToEvaluateOnNewDocumentParams{Source: watchViolations})
-		if err == nil {
-			_, err = chromedp.Call(ctx, network.Enable, network.EnableParams{})
-		}
+		_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
 		return err
 	}))
 	console, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
@@ -210,6 +207,23 @@ func (tb *tab) scheme(value string) {
 				{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"},
 			},
 		})
+		return err
+	}))
+}
+
+func (tb *tab) width(pixels int64) {
+	tb.run(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride,
+			emulation.SetDeviceMetricsOverrideParams{Width: pixels, Height: 800, DeviceScaleFactor: 1})
+		return err
+	}))
+}
+
+// before runs a script in every document before the document's own.
+func (tb *tab) before(script string) {
+	tb.run(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument,
+			page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 		return err
 	}))
 }

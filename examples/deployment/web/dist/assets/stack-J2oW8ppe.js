@@ -1,5 +1,5 @@
 // What the server decided about one request, told by its own answer.
-import { call, limits } from './api-YVfT9-Hn.js';
+import { call, limits } from './api-CVWM2tN3.js';
 import { busy, copyable, failure, h, plural, say } from './dom-DMwleU7M.js';
 
 const headers = [

@@ -1,4 +1,4 @@
-import { call } from './api-YVfT9-Hn.js';
+import { call } from './api-CVWM2tN3.js';
 import { ago, busy, dialog, failure, h, say } from './dom-DMwleU7M.js';
 
 const maxTitle = 200;

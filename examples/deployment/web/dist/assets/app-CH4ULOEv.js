@@ -1,10 +1,10 @@
 // The shell: which page is shown, who is logged in, and what the last answer said.
-import { answers, limits } from './api-YVfT9-Hn.js';
+import { answers, limits } from './api-CVWM2tN3.js';
 import { busy, copyable, failure, h, say } from './dom-DMwleU7M.js';
-import { callbackPage, loginPage } from './login-meDa2Vpi.js';
-import { changes, logout, person, user } from './session-ckMo47pX.js';
-import { stackPage } from './stack-PlMp6jEH.js';
-import { threadPage, threadsPage } from './threads-QMxnMboI.js';
+import { callbackPage, loginPage } from './login-0QhJk7dn.js';
+import { changes, logout, person, user } from './session-YIP8DlCE.js';
+import { stackPage } from './stack-J2oW8ppe.js';
+import { threadPage, threadsPage } from './threads-IGXPVgZb.js';
 
 const view = document.querySelector('#view');
 
@@ -96,9 +96,10 @@ async function go(path, { replace = false } = {}) {
 document.addEventListener('click', (e) => {
   const a = e.target.closest('a');
   if (!a || e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey) return;
-  if (a.origin !== location.origin || a.hash || a.target || a.hasAttribute('download')) return;
+  if (a.origin !== location.origin || a.target || a.hasAttribute('download')) return;
   e.preventDefault();
-  go(a.pathname + a.search);
+  if (a.matches('.skip')) view.focus();
+  else go(a.pathname + a.search);
 });
 addEventListener('popstate', render);
 

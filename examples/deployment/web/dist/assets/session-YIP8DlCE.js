@@ -10,12 +10,19 @@
 //
 // "cookie": the token is in an HttpOnly cookie that no script can read; the
 // server then defends against other sites (http.CrossOriginProtection).
-import { answers, call, setToken } from './api-YVfT9-Hn.js';
+import { answers, call, setToken } from './api-CVWM2tN3.js';
 
 const sessionKey = 'gatehouse.session'; // {token, until}
 const loginKey = 'gatehouse.login'; // {verifier, state, back}
 
-const read = (key) => JSON.parse(sessionStorage.getItem(key) ?? 'null');
+function read(key) {
+  try {
+    return JSON.parse(sessionStorage.getItem(key));
+  } catch {
+    return null; // a browser may forbid storage; then there is no session
+  }
+}
+
 const write = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
 
 let session = read(sessionKey) ?? undefined;

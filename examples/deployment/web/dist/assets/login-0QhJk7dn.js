@@ -1,5 +1,5 @@
 import { busy, failure, h } from './dom-DMwleU7M.js';
-import { finish, login, ownPath, providers } from './session-ckMo47pX.js';
+import { finish, login, ownPath, providers } from './session-YIP8DlCE.js';
 
 // loginPage stands in the place of any page that needs a login; afterwards the
 // user is back there.
@@ -34,7 +34,7 @@ export async function loginPage({ notice, back = location.pathname } = {}) {
 // callbackPage is where a login ends.
 export async function callbackPage({ go }) {
   try {
-    await go(await finish());
+    await go(await finish(), { replace: true }); // back does not lead here again
     return undefined;
   } catch (problem) {
     return loginPage({ notice: failure(problem), back: '/threads' });

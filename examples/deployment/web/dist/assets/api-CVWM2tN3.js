@@ -55,7 +55,15 @@ export async function call(method, path, { body, signal } = {}) {
   const detail = { method, path, id, status: response.status, ms: performance.now() - begun, headers: response.headers };
   answers.dispatchEvent(new CustomEvent('answer', { detail }));
   if (!response.ok) throw problemOf(response, text, id);
-  return { ...detail, body: text === '' ? undefined : JSON.parse(text) };
+  return { ...detail, body: text === '' ? undefined : parse(text, id) };
+}
+
+function parse(text, id) {
+  try {
+    return JSON.parse(text);
+  } catch { // a hotel's Wi-Fi answers for everybody
+    throw new Problem({ title: words[0][0], detail: 'Something else answered in its place.', id });
+  }
 }
 
 // problemOf reads problem details (RFC 9457). Anything else, from a proxy in
