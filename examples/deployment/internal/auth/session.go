@@ -163,7 +163,7 @@ func (s *Service) Authenticate(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
-		with := r.WithContext(context.WithValue(r.Context(), userKey{}, u))
+		with := r.WithContext(WithUser(r.Context(), u))
 		next.ServeHTTP(w, with)
 		r.MultipartForm = with.MultipartForm // the server deletes the files of the request that it knows
 	})
