@@ -26,6 +26,10 @@ type Config struct {
 	//	"10.0.0.0/8"         the addresses of a network, with any port
 	//	"*"                  every well-formed host; only as the sole entry
 	//
+	// Where an entry names no port, the client chooses it, and r.Host at next has
+	// it: list the port, or take the host for links from your configuration, where
+	// a stranger could answer on another port of the same name.
+	//
 	// An entry is as wide as who can get a name in it: "*.example.com" trusts
 	// everybody who can point a host of example.com at this server, and "*" turns
 	// the list off. With "*" only the syntax is checked: use it where a proxy in

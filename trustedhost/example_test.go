@@ -33,7 +33,7 @@ func Example() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "https://%s/reset", r.Host) // safe to build on
+		fmt.Fprintf(w, "https://%s/reset", r.Host) // one of ours; its port is the client's, unless the list names it
 	})
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	handler := hosts.Handler(mux)
