@@ -199,17 +199,16 @@ func providers(c config.Config, idp *devidp.IDP) []auth.Provider {
 		return idp.Providers()
 	}
 	var all []auth.Provider
-	client := &http.Client{Timeout: 10 * time.Second}
 	if c.Google.Configured() {
 		all = append(all, auth.Provider{
-			Name: "google", Issuer: "https://accounts.google.com", HTTPClient: client,
+			Name: "google", Issuer: "https://accounts.google.com",
 			ClientID: c.Google.ClientID, ClientSecret: c.Google.ClientSecret.Reveal(),
 		})
 	}
 	if c.Microsoft.Configured() {
 		tenant := cmp.Or(c.MicrosoftTenant, "common")
 		all = append(all, auth.Provider{
-			Name: "microsoft", Issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", Tenant: tenant, HTTPClient: client,
+			Name: "microsoft", Issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", Tenant: tenant,
 			ClientID: c.Microsoft.ClientID, ClientSecret: c.Microsoft.ClientSecret.Reveal(),
 		})
 	}
