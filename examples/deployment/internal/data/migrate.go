@@ -119,7 +119,7 @@ func (d *DB) migrateSQLite(ctx context.Context) error {
 			defer func() { _ = tx.Rollback() }()
 			return up(ctx, goose.DialectSQLite3, d.write)
 		}
-		if !Unavailable(err) || ctx.Err() != nil {
+		if !busy(err) || ctx.Err() != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func needWAL(ctx context.Context, db *sql.DB) error {
 			return nil
 		case err == nil:
 			return errors.New("the journal mode is " + mode + " and cannot be WAL; is the file on a network volume?")
-		case !Unavailable(err) || ctx.Err() != nil:
+		case !busy(err) || ctx.Err() != nil:
 			return err
 		}
 		select {

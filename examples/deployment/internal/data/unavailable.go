@@ -84,6 +84,12 @@ func sqliteUnavailable(code int) bool {
 	return false
 }
 
+// busy tells whether another connection has the SQLite file locked.
+func busy(err error) bool {
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 // foreignKey tells whether a row was refused because the one it belongs to is
 // gone.
 func foreignKey(err error) bool {
