@@ -65,9 +65,7 @@ func TestAFreshStartNeedsNoEnvironment(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, mode, info.Mode().Perm(), name)
 	}
-	ln, err := net.Dial("tcp", "127.0.0.1:"+p.url[strings.LastIndexByte(p.url, ':')+1:])
-	require.NoError(t, err)
-	require.NoError(t, ln.Close())
+	assert.Contains(t, p.text(), p.url+"  (", "the banner has the URL")
 }
 
 func TestDevelopmentListensOnLoopbackOnly(t *testing.T) {
@@ -138,6 +136,40 @@ func TestDevelopmentRefusesToStartOnAPlatform(t *testing.T) {
 			require.Error(t, err, variable)
 			assert.Contains(t, out, "ENVIRONMENT: must be \"production\" here: "+variable, variable)
 		}
+	}
+}
+
+func TestProductionServesBehindItsProxyOnly(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir, "ENVIRONMENT=production", "DATABASE_URL=sqlite:///"+dir+"/app.db", "PLATFORM=railway", "BACKEND_URL=https://app.example.com",
+		"SECRET_KEY=f7Kq2pLz9XwR4tVn8bYc3mHd6sJg1aQe5uTi0oEr", "GOOGLE_CLIENT_ID=client-id-of-google",
+		"GOOGLE_CLIENT_SECRET=GOCSPX-staple-of-google", "ALLOW_EPHEMERAL_SQLITE=true")
+	p.secret("SECRET_KEY", "f7Kq2pLz9XwR4tVn8bYc3mHd6sJg1aQe5uTi0oEr")
+	p.secret("GOOGLE_CLIENT_SECRET", "GOCSPX-staple-of-google")
+	c := p.client()
+	edge := set(map[string]string{"Host": "app.example.com", "X-Forwarded-Proto": "https", "X-Real-IP": "192.0.2.7", "Accept": "text/html"})
+
+	page := c.do("GET", "/threads", nil, edge)
+	assert.Equal(t, 200, page.StatusCode)
+	assert.Equal(t, "max-age=63072000; includeSubDomains", page.Header.Get("Strict-Transport-Security"))
+	assert.Equal(t, "192.0.2.7", c.do("GET", "/api/stack", nil, edge).json(t)["client_address"])
+	plain := c.do("GET", "/threads", nil, set(map[string]string{"Host": "app.example.com", "X-Forwarded-Proto": "http"}))
+	assert.Equal(t, 308, plain.StatusCode)
+	assert.Equal(t, "https://app.example.com/threads", plain.Header.Get("Location"))
+	assert.Equal(t, 400, c.do("GET", "/", nil, set(map[string]string{"X-Forwarded-Proto": "https"})).StatusCode, "localhost is no host of ours")
+	assert.Equal(t, 404, c.do("GET", "/dev/idp/google/authorize", nil, edge).StatusCode, "no development login")
+	assert.Equal(t, []any{object{"name": "google", "label": "Google"}}, c.do("GET", "/auth/providers", nil, edge).json(t)["providers"])
+	assert.NotContains(t, p.text(), "development")
+
+	port := p.url[strings.LastIndexByte(p.url, ':')+1:]
+	for _, loopback := range []string{"127.0.0.1", "::1"} {
+		if free, err := net.Listen("tcp", net.JoinHostPort(loopback, "0")); err != nil {
+			t.Logf("this machine has no %s", loopback)
+			continue
+		} else if err := free.Close(); err != nil {
+			t.Error(err)
+		}
+		assert.Equal(t, 200, c.do("GET", "http://"+net.JoinHostPort(loopback, port)+"/health", nil).StatusCode, loopback)
 	}
 }
 

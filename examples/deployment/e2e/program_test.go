@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -86,29 +85,47 @@ func start(t *testing.T, dir string, env ...string) *program {
 	t.Helper()
 	bin, err := built()
 	require.NoError(t, err)
-	p := &program{t: t, dir: dir, cmd: exec.CommandContext(context.Background(), bin), done: make(chan struct{}), secrets: map[string]string{}}
-	p.cmd.Dir = dir
 	_, port, err := net.SplitHostPort(testenv.FreeAddr(t))
 	require.NoError(t, err)
-	p.cmd.Env = append([]string{"PORT=" + port}, env...)
-	stdout, stdoutWriter := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = io.MultiWriter(stdoutWriter, p), p
+	env = append([]string{"PORT=" + port}, env...)
+	for _, v := range env { // the last one counts
+		if value, ok := strings.CutPrefix(v, "PORT="); ok {
+			port = value
+		}
+	}
+	p := &program{
+		t: t, dir: dir, url: "http://localhost:" + port, done: make(chan struct{}), secrets: map[string]string{},
+		cmd: exec.CommandContext(context.Background(), bin),
+	}
+	p.cmd.Dir, p.cmd.Env = dir, env
+	p.cmd.Stdout, p.cmd.Stderr = p, p
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		p.err = p.cmd.Wait()
-		_ = stdoutWriter.Close()
 		close(p.done)
 	}()
 	t.Cleanup(func() {
 		p.end(syscall.SIGTERM)
 		p.noSecretInTheLog()
 	})
-	banner := make([]byte, 200)
-	n, err := stdout.Read(banner)
-	require.NoError(t, err, "no banner; log:\n%s", p.text())
-	go func() { _, _ = io.Copy(io.Discard, stdout) }()
-	p.url = regexp.MustCompile(`^http://localhost:\d+`).FindString(string(banner[:n]))
-	require.NotEmpty(t, p.url, "the banner has the URL: %s", banner[:n])
+	require.Eventually(t, func() bool {
+		select {
+		case <-p.done:
+			return true
+		default:
+		}
+		resp, err := http.Get(p.url + "/health")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, 20*time.Second, 20*time.Millisecond)
+	select {
+	case <-p.done:
+		t.Fatalf("it ended:\n%s", p.text())
+	default:
+	}
 	return p
 }
 
