@@ -22,7 +22,7 @@
 //     everybody else can only have taken from it. Tokens that another process
 //     gave back (a refund, a reset, other limits) are seen after
 //     Config.MaxStale. So a flood of denied requests is not a flood on Redis: it
-//     sees the refill rate, and one call per MaxStale and replica.
+//     sees the refill rate, and a call or two per MaxStale and replica.
 //
 // Only integers are computed with, and only the clock of Redis counts: the
 // clocks of the replicas may be wrong.
@@ -68,13 +68,13 @@
 //
 // # Permissions
 //
-// The smallest ACL, as the tests have it; in a cluster the client itself needs
-// +cluster|slots +cluster|shards +command +readonly +asking besides:
+// The smallest ACL, as the tests have it:
 //
 //	ACL SETUSER limiter on >secret resetkeys ~gatehouse:* resetchannels -@all
 //	  +evalsha +eval +time +get +set +del +zadd +zcount +zscore +zrem
 //	  +zremrangebyscore +zrevrange +pexpire
 //
+// In a cluster the client itself also needs +cluster|slots and +asking.
 // [Store.Ping] tries each of them; with +info it also sees the version and the
 // eviction policy.
 //
@@ -82,7 +82,8 @@
 //
 // Tested with Redis 7.0: single, Cluster, Sentinel; and with miniredis, for
 // your own tests. No command that is used is younger than Redis 6, so that
-// Valkey should do; the tests have not been run with it.
+// Valkey should do; the tests have not been run with it, nor with a redis.Ring.
+// A client of any other type is treated as a cluster's.
 //
 // # What it does not do
 //

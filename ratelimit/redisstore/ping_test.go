@@ -104,3 +104,32 @@ func TestTheDocumentedACLIsEnoughAndMinimal(t *testing.T) {
 	err = with(append([]any{"~other:*"}, minimalACL[2:]...)).Ping(ctx)
 	require.ErrorContains(t, err, "NOPERM", "without the keys")
 }
+
+// What the cluster client asks for itself.
+var clusterACL = []any{"+cluster|slots", "+asking"}
+
+func TestTheDocumentedACLIsEnoughInACluster(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	cluster := redistest.StartCluster(t, 3)
+	rules := append(append(append([]any{"acl", "setuser", "limiter", "reset", "on", ">secret"}, minimalACL...), clusterACL...), "+info")
+	for _, node := range cluster.Nodes {
+		require.NoError(t, node.Client().Do(ctx, rules...).Err())
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: cluster.Addrs(), Username: "limiter", Password: "secret"})
+	defer client.Close()
+	s := open(t, redisstore.Config{Client: client})
+	require.NoError(t, s.Ping(ctx))
+
+	b := bucket(100, day)
+	other := bucket(100, day)
+	other.Group = b.Group
+	do(t, s, ratelimit.OpTake, b, other)
+	slot := redisstore.SlotOf(b.Group)
+	to := cluster.Nodes[0]
+	if cluster.Owner(slot) == to {
+		to = cluster.Nodes[1]
+	}
+	require.NoError(t, cluster.Move(slot, to, func() { do(t, s, ratelimit.OpTake, b) }))
+	require.EqualValues(t, 95, do(t, s, ratelimit.OpTake, b)[0].Units/b.Period, "one, one at each of three pauses, one")
+}
