@@ -73,7 +73,7 @@ func newHandler(stop context.Context, env func(string) string) (http.Handler, er
 	var errs []error
 	check := func(name string, err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, errors.New(name+": "+strings.ReplaceAll(err.Error(), "\n", "\n"+name+": ")))
 		}
 	}
 	_, err := strconv.ParseUint(cmp.Or(env("PORT"), "8000"), 10, 16)

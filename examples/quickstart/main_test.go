@@ -39,6 +39,9 @@ func TestEveryMistakeIsListedByTheVariablesName(t *testing.T) {
 		assert.Contains(t, err.Error(), name+": ")
 	}
 	assert.Contains(t, err.Error(), `"https://app.example.com"`, "the repair is in the message")
+	for line := range strings.Lines(err.Error()) {
+		assert.Regexp(t, `^(PORT|ALLOWED_HOSTS|CORS_ORIGINS|RATE_LIMIT|PLATFORM): `, line, "each by its variable's name")
+	}
 }
 
 // A program is the built quickstart, running.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -107,9 +108,7 @@ func TestAGinGroupTakesAMiddlewareOfItsOwn(t *testing.T) {
 func ask(h http.Handler, method, target, host string, header http.Header) *http.Response {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host = host
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Result()

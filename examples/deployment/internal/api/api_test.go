@@ -102,9 +102,13 @@ func TestAnothersThreadDoesNotExist(t *testing.T) {
 	_, _, message := call("ada", "POST", path+"/messages", `{"content":"secret"}`)
 	mid := path + "/messages/" + message["id"].(string)
 	for _, c := range []struct{ method, path, body string }{
-		{"GET", path, ""}, {"PATCH", path, `{"title":"Mine"}`}, {"DELETE", path, ""},
-		{"GET", path + "/messages", ""}, {"POST", path + "/messages", `{"content":"x"}`},
-		{"PATCH", mid, `{"content":"x"}`}, {"DELETE", mid, ""},
+		{"GET", path, ""},
+		{"PATCH", path, `{"title":"Mine"}`},
+		{"DELETE", path, ""},
+		{"GET", path + "/messages", ""},
+		{"POST", path + "/messages", `{"content":"x"}`},
+		{"PATCH", mid, `{"content":"x"}`},
+		{"DELETE", mid, ""},
 	} {
 		status, _, body := call("alan", c.method, c.path, c.body)
 		assert.Equal(t, 404, status, "%s %s", c.method, c.path)

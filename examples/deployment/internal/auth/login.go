@@ -102,7 +102,7 @@ func (s *Service) initiate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := request{Challenge: body.Challenge, Return: ret}
-	to := ""
+	var to string
 	if sameOrigin(s.cfg.Backend, s.cfg.Frontend) {
 		to, q.AppState = s.begin(w, p, d, q)
 	} else {

@@ -34,7 +34,7 @@ func Load(env func(string) string) (Config, error) {
 	l := &loader{env: env}
 	c := Config{
 		Environment:       l.environment(),
-		Port:              l.number("PORT", 8000, 0, 65535),
+		Port:              l.number("PORT", 8000, 1, 65535),
 		MicrosoftTenant:   cmp.Or(env("MICROSOFT_TENANT"), "common"),
 		TokenDelivery:     l.oneOf("TOKEN_DELIVERY", "code", "cookie", "query"),
 		RedisURL:          l.redis("REDIS_URL"),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,9 +55,7 @@ func newServer(t testing.TB, env map[string]string, edit func(*Deps)) (*Server, 
 		"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "s", "PLATFORM": "railway",
 		"RATE_LIMIT_DEFAULT": "5/hour", "CORS_ORIGINS": "https://www.example.org",
 	}
-	for k, v := range env {
-		e[k] = v
-	}
+	maps.Copy(e, env)
 	c, err := config.Load(func(name string) string { return e[name] })
 	require.NoError(t, err)
 	log := &syncBuffer{}
