@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -262,9 +263,13 @@ func (c *call) keepLeases(first int) {
 	}
 }
 
-// recovered reports that the store is back.
+// recovered reports that the store is back. A denial that it decided from what it
+// knew, without asking its server, says nothing of the server.
 func (m *Middleware) recovered(c *call) {
-	if m.away.Load() && m.away.CompareAndSwap(true, false) && m.observe != nil {
+	if !m.away.Load() || slices.ContainsFunc(c.levels, func(l Level) bool { return l.Local }) {
+		return
+	}
+	if m.away.CompareAndSwap(true, false) && m.observe != nil {
 		m.observe(Event{Kind: EventRecovered, Route: c.route, Latency: c.latency})
 	}
 }

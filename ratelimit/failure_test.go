@@ -160,3 +160,29 @@ func (k knowing) Do(ctx context.Context, op ratelimit.Op, b []ratelimit.Bucket, 
 	}
 	return err
 }
+
+// script is a Store that answers as told, call by call.
+type script []func([]ratelimit.Level) error
+
+func (s *script) Do(_ context.Context, _ ratelimit.Op, _ []ratelimit.Bucket, levels []ratelimit.Level) error {
+	answer := (*s)[0]
+	*s = (*s)[1:]
+	return answer(levels)
+}
+
+func TestADenialWithoutATripSaysNothingOfTheServer(t *testing.T) {
+	var ev events
+	h := newLimiter(t, ratelimit.Config{
+		Store: &script{
+			func([]ratelimit.Level) error { return errDown },
+			func(l []ratelimit.Level) error { l[0] = ratelimit.Level{Local: true}; return nil },
+			func(l []ratelimit.Level) error { l[0] = ratelimit.Level{OK: true}; return nil },
+		},
+		Observe: ev.observe,
+		Rules:   []ratelimit.Rule{withMode(perIP(10), ratelimit.FailOpen)},
+	}).Handler(ok)
+	assert.Equal(t, []int{200, 429, 200}, statuses(h, 3, byAlice))
+	assert.Equal(t, []string{
+		"store-error per-ip", "allow per-ip", "local-deny per-ip/per-ip", "recovered ", "allow per-ip",
+	}, ev.take())
+}
