@@ -131,9 +131,14 @@ func quickstart(t *testing.T) http.Handler {
 }
 
 func TestObservatoryScores(t *testing.T) {
-	node := testenv.Command(t, "nodejs", "node")
 	tools, err := filepath.Abs("../tools/observatory")
 	require.NoError(t, err)
+	node := testenv.Command(t, "nodejs", "node")
+	newer, err := filepath.Glob(tools + "/node/node_modules/node-linux-*/bin/node") // where the system's is too old
+	require.NoError(t, err)
+	if len(newer) > 0 {
+		node = newer[0]
+	}
 	if _, err := os.Stat(filepath.Join(tools, "node_modules", ".installed")); err != nil {
 		testenv.Missing(t, "the Observatory is not installed: tools/observatory/install does it (make deps too)")
 	}
