@@ -167,7 +167,11 @@ func (m *Memory) Do(_ context.Context, op Op, buckets []Bucket, levels []Level) 
 	}
 	m.lock(places)
 	m.do(op, buckets, levels, places)
-	unpin(places)
+	if len(places) > 1 {
+		for i := range places {
+			places[i].pin(false)
+		}
+	}
 	m.unlock(places)
 	return nil
 }
@@ -227,6 +231,9 @@ func (m *Memory) do(op Op, buckets []Bucket, levels []Level, places []place) {
 			levels[i] = p.shard.lookLease(op, b)
 		} else {
 			levels[i] = m.look(op, b, p, places[:i], buckets[:i])
+			if len(buckets) > 1 {
+				p.pin(true)
+			}
 		}
 		allowed = allowed && levels[i].OK
 	}
@@ -257,7 +264,6 @@ func (m *Memory) look(op Op, b *Bucket, p *place, earlier []place, their []Bucke
 	}
 	p.level = b.Cap
 	if p.slot != nil {
-		p.slot.link |= pinned
 		p.level = m.level(p.slot, b, p.class, s.tick)
 	}
 	for j := range earlier { // only overflow buckets can meet here
@@ -304,12 +310,15 @@ func (m *Memory) apply(op Op, b *Bucket, p *place) int64 {
 	return to
 }
 
-// unpin lets the clock hand take the slots again. While a call looks at several
-// buckets, adding one must not free another of them.
-func unpin(places []place) {
-	for i := range places {
-		if sl := places[i].slot; sl != nil {
-			sl.link &^= pinned
-		}
+// pin keeps the clock hand off the slot, or lets it take it again. While a call
+// looks at several buckets, adding one must not free another of them. A call for
+// one bucket adds nothing after it, and spares the write.
+func (p *place) pin(on bool) {
+	switch {
+	case p.slot == nil:
+	case on:
+		p.slot.link |= pinned
+	default:
+		p.slot.link &^= pinned
 	}
 }
