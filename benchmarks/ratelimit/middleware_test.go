@@ -1,9 +1,12 @@
 package ratelimitbench
 
 import (
+	"context"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strconv"
 	"testing"
 	"time"
@@ -40,7 +43,8 @@ func handler(name string, h http.Handler) contestant {
 	}}
 }
 
-// byHand is a sharded limiter with the same header fields: no bound on its memory,
+// byHand is a sharded limiter that sets the same header fields and keeps to few
+// allocations, as one would who cares: no bound on its memory,
 // no IPv6 networks, no permit, one limit.
 func byHand(next http.Handler) http.Handler {
 	var s shards
@@ -49,7 +53,14 @@ func byHand(next http.Handler) http.Handler {
 		ok, tokens := s.take(ip)
 		h := w.Header()
 		h["Ratelimit-Policy"] = []string{`"per-ip";q=40000000;w=3456000000`}
-		h["Ratelimit"] = []string{`"per-ip";r=` + strconv.Itoa(int(tokens)) + `;t=1`}
+		left := math.Floor(tokens)
+		line := append(make([]byte, 0, 64), `"per-ip";r=`...)
+		line = strconv.AppendInt(line, int64(left), 10)
+		if tokens < burst { // t is the time to the next whole token
+			line = append(line, ";t="...)
+			line = strconv.AppendInt(line, int64(math.Ceil((left+1-tokens)*86400/perDay)), 10)
+		}
+		h["Ratelimit"] = []string{string(line)}
 		if !ok {
 			h["Retry-After"] = []string{"1"}
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -59,9 +70,31 @@ func byHand(next http.Handler) http.Handler {
 	})
 }
 
+// withPermit does what lets a handler charge for its cost afterwards: it hands on
+// a request with a value in its context.
+func withPermit(next http.Handler) http.Handler {
+	type permitKey struct{}
+	type permit struct{ key string }
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := context.WithValue(r.Context(), permitKey{}, &permit{r.RemoteAddr})
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
 func limiterFor(c ratelimit.Config) *ratelimit.Middleware {
 	c.Rules = []ratelimit.Rule{{Name: "per-ip", Limits: []ratelimit.Limit{{Requests: perDay, Per: 24 * time.Hour, Burst: burst}}}}
 	return must(ratelimit.New(c))
+}
+
+func TestTheHandWrittenLimiterSetsTheSameFields(t *testing.T) {
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	hand, ours := &discard{http.Header{}}, &discard{http.Header{}}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	byHand(next).ServeHTTP(hand, r)
+	limiterFor(ratelimit.Config{}).Handler(next).ServeHTTP(ours, r)
+	if !reflect.DeepEqual(hand.h, ours.h) {
+		t.Fatalf("by hand %v, ours %v", hand.h, ours.h)
+	}
 }
 
 func BenchmarkMiddleware(b *testing.B) {
@@ -78,6 +111,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	}
 	all := []contestant{
 		handler("by hand, same fields", byHand(next)),
+		handler("by hand, and a permit", byHand(withPermit(next))),
 		handler("gatehouse", limiterFor(ratelimit.Config{}).Handler(next)),
 		handler("gatehouse, no fields", limiterFor(ratelimit.Config{Headers: ratelimit.HeadersNone}).Handler(next)),
 		handler("gatehouse, KeySecret", limiterFor(ratelimit.Config{KeySecret: make([]byte, 32)}).Handler(next)),
