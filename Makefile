@@ -29,6 +29,8 @@ test: deps ## every test of every module, none skipped for a missing tool
 		echo "== $$m"
 		(cd "$$m" && if [ -n "$$(go list ./... 2>/dev/null)" ]; then go test -race -shuffle=on ./...; fi)
 	done
+	echo "== . without the race detector, which changes what is allocated"
+	go test ./...
 
 lint: $(GOLANGCI) ## gofumpt, go vet, staticcheck and others, go fix, go mod tidy
 	for m in $(MODULES); do
