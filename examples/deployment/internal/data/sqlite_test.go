@@ -32,25 +32,34 @@ func TestSixteenPoolsOnOneFileWriteWithoutOneBusy(t *testing.T) {
 		_, err := tx.ExecContext(ctx, "UPDATE users SET token_epoch = $1 WHERE id = $2", epoch+1, u.ID)
 		return err
 	}
-	// SQLite's waiting is not fair: while 15 others never pause, one may get no turn
-	// until they are done. 800 transactions are done long before its five seconds.
-	var wg sync.WaitGroup
+	var pools []*data.DB
 	for range 16 { // each its own connection: they meet in SQLite, not in a queue of ours
-		own := open(t, c)
-		wg.Go(func() {
-			assert.NoError(t, write(t.Context(), own, u.ID, thread.ID, 1, 25))
-			for range 25 {
-				if !assert.NoError(t, data.Transaction(own, t.Context(), readThenWrite)) {
-					break
-				}
-			}
-		})
+		pools = append(pools, open(t, c))
 	}
-	wg.Wait()
-	assert.Equal(t, 400, count(t, d, "messages", "thread_id = $1", thread.ID))
+	// SQLite's waiting is not fair: while 15 others never pause, one may get no turn
+	// until they are done. So 800 and then 800: each is done long before the five
+	// seconds that a statement may take.
+	all := func(f func(own *data.DB)) {
+		var wg sync.WaitGroup
+		for _, own := range pools {
+			wg.Go(func() { f(own) })
+		}
+		wg.Wait()
+	}
+	all(func(own *data.DB) {
+		assert.NoError(t, write(t.Context(), own, u.ID, thread.ID, 1, 50))
+	})
+	all(func(own *data.DB) {
+		for range 50 {
+			if !assert.NoError(t, data.Transaction(own, t.Context(), readThenWrite)) {
+				break
+			}
+		}
+	})
+	assert.Equal(t, 800, count(t, d, "messages", "thread_id = $1", thread.ID))
 	read, err := d.User(t.Context(), u.ID)
 	require.NoError(t, err)
-	assert.EqualValues(t, 400, read.TokenEpoch)
+	assert.EqualValues(t, 800, read.TokenEpoch)
 }
 
 func TestFourProcessesOnOneFileWriteWithoutOneBusy(t *testing.T) {
