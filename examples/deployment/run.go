@@ -17,8 +17,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gatehouse-go/gatehouse/correlation"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/api"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/auth"
@@ -218,11 +216,10 @@ func providers(c config.Config, idp *devidp.IDP) []auth.Provider {
 // limits shares the rate limits through Redis. That it does not answer now is no
 // reason not to start: the limits hold in this process until it does.
 func limits(ctx context.Context, c config.Config, log *slog.Logger) (*redisstore.Store, func(), error) {
-	opts, err := redis.ParseURL(c.RedisURL.Reveal())
+	client, err := config.RedisClient(c.RedisURL)
 	if err != nil {
 		return nil, nil, errors.New("REDIS_URL: is no Redis URL") // the error would repeat the password
 	}
-	client := redis.NewClient(opts)
 	store, err := redisstore.New(redisstore.Config{Client: client, Prefix: "gatehouse:"})
 	if err != nil {
 		client.Close()

@@ -28,11 +28,13 @@ type Config struct {
 	// Platform is a name that forwarded.Platform knows.
 	Platform string
 	Database Database
-	// RedisURL shares the rate limits between replicas; empty: in memory.
+	// RedisURL shares the rate limits between replicas; empty: in memory. Package
+	// server knows its forms: one server, a cluster, Sentinel.
 	RedisURL Secret
-	// RateDefault is per client address on /api and /auth, RateAI per user.
-	RateDefault, RateAI []ratelimit.Limit
-	Google, Microsoft   OAuth
+	// RateDefault is per client address on /api and /auth, RateAI per user: the
+	// answers asked for. RateAITokens is what they may cost one user, in tokens.
+	RateDefault, RateAI, RateAITokens []ratelimit.Limit
+	Google, Microsoft                 OAuth
 	// MicrosoftTenant is "common", "organizations", "consumers" or a tenant's ID.
 	MicrosoftTenant string
 	// TokenDelivery is "code" (default), "cookie", or "query" (development only).
@@ -45,13 +47,35 @@ type Config struct {
 	VarDir   string
 	LogDir   string
 	LogLevel slog.Level
-	// The keys of the AI providers.
-	AnthropicKey, GoogleKey, DeepSeekKey Secret
+	AI       AI
+	// StreamMax is how long one HTTP response streams before the client is told
+	// to come back: less than what the platform allows a response.
+	StreamMax time.Duration
 	// ShutdownTimeout bounds the drain after SIGTERM.
 	ShutdownTimeout time.Duration
 	// DevIDP serves the development identity provider under /dev/idp/: in
 	// development, where no real provider is configured.
 	DevIDP bool
+}
+
+// AI says who answers.
+type AI struct {
+	// Order names the providers: the first that takes a call answers it. Empty:
+	// chat is not configured. "echo", alone, is the one without a key.
+	Order                       []string
+	Anthropic, Gemini, DeepSeek Endpoint
+	// MaxTokens is the longest answer, in the provider's tokens.
+	MaxTokens int
+	// Concurrent is how many answers one user may have running.
+	Concurrent int
+}
+
+// Endpoint is one AI provider.
+type Endpoint struct {
+	Key Secret
+	// BaseURL is another than the vendor's own: a gateway, a fake.
+	BaseURL string
+	Model   string
 }
 
 // OAuth is what a provider gave us when the application was registered there.

@@ -3,11 +3,13 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -75,6 +77,20 @@ func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
 		{"REDIS_URL", "http://x", "is no URL like redis"},
 		{"RATE_LIMIT_DEFAULT", "none", "RATE_LIMIT_DEFAULT"},
 		{"RATE_LIMIT_AI", "0/minute", "RATE_LIMIT_AI"},
+		{"REDIS_URL", "redis://h:1?addr=h:2&nonsense=1", "addr=host2"},
+		{"RATE_LIMIT_AI_TOKENS", "lots", "RATE_LIMIT_AI_TOKENS"},
+		{"RATE_LIMIT_AI_TOKENS", "4095/day", "AI_MAX_TOKENS is 4096"},
+		{"AI_PROVIDER_ORDER", "echo", "repeats what it is told"},
+		{"AI_PROVIDER_ORDER", "openai", "is none of"},
+		{"AI_PROVIDER_ORDER", "gemini", "GOOGLE_API_KEY is missing"},
+		{"AI_PROVIDER_ORDER", "deepseek,deepseek", "twice"},
+		{"AI_MAX_TOKENS", "many", "is not a number"},
+		{"AI_CONCURRENT", "0", "is not a number"},
+		{"STREAM_MAX", "-1s", "is not a duration"},
+		{"ANTHROPIC_BASE_URL", "http://gateway.example.com", "must be https"},
+		{"GEMINI_BASE_URL", "https://user:pass@gateway.example.com", "no user"},
+		{"DEEPSEEK_BASE_URL", "gateway.example.com", "is no URL"},
+		{"DEEPSEEK_MODEL", "a model", "is no model's name"},
 		{"GOOGLE_CLIENT_SECRET", "", "is missing"},
 		{"MICROSOFT_CLIENT_ID", "only", "is missing"},
 		{"TOKEN_DELIVERY", "query", "access logs"},
@@ -150,6 +166,70 @@ func TestSQLiteInProductionNeedsAVolume(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestTheAnswersComeFromWhoHasAKey(t *testing.T) {
+	keys := map[string]string{
+		"ANTHROPIC_API_KEY": "sk-1", "ANTHROPIC_MODEL": "a", "DEEPSEEK_API_KEY": "sk-2", "DEEPSEEK_MODEL": "d",
+		"DEEPSEEK_BASE_URL": "http://127.0.0.1:9/v1/",
+	}
+	for _, tt := range []struct {
+		name string
+		base map[string]string
+		add  map[string]string
+		want []string
+	}{
+		{"nothing in development", nil, nil, []string{"echo"}},
+		{"nothing in production: the rest of the application works", valid(), nil, nil},
+		{"two keys", valid(), keys, []string{"anthropic", "deepseek"}},
+		{"keys in development", nil, keys, []string{"anthropic", "deepseek"}},
+		{"another order", valid(), map[string]string{"AI_PROVIDER_ORDER": "deepseek, anthropic"}, []string{"deepseek", "anthropic"}},
+		{"the echo in spite of keys", nil, map[string]string{"AI_PROVIDER_ORDER": "echo"}, []string{"echo"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := map[string]string{}
+			maps.Copy(e, tt.base)
+			if tt.add["AI_PROVIDER_ORDER"] != "" {
+				maps.Copy(e, keys)
+			}
+			maps.Copy(e, tt.add)
+			c, err := Load(env(e))
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, c.AI.Order)
+			if e["DEEPSEEK_API_KEY"] != "" {
+				assert.Equal(t, Endpoint{Key: "sk-2", BaseURL: "http://127.0.0.1:9/v1", Model: "d"}, c.AI.DeepSeek)
+			}
+		})
+	}
+	for name, want := range map[string]string{"ANTHROPIC_MODEL": "ANTHROPIC_MODEL: is missing", "ANTHROPIC_API_KEY": "copied with a line break"} {
+		e := valid()
+		maps.Copy(e, keys)
+		e[name] = map[string]string{"ANTHROPIC_API_KEY": "sk-hush\n"}[name]
+		_, err := Load(env(e))
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "hush")
+	}
+}
+
+func TestRedisIsOneServerAClusterOrSentinel(t *testing.T) {
+	for url, want := range map[string]any{
+		"redis://u:p@h:6379/0":                                    &redis.Client{},
+		"rediss://u:p@h":                                          &redis.Client{},
+		"redis://u:p@a:6379?addr=b:6379&addr=c:6379":              &redis.ClusterClient{},
+		"redis://a:26379/0?master_name=main&addr=b:26379":         &redis.Client{},
+		"redis://a:26379/0?master_name=main&addr=b:1&password=hush": &redis.Client{},
+	} {
+		client, err := RedisClient(Secret(url))
+		require.NoError(t, err, url)
+		assert.IsType(t, want, client, url)
+		if cluster, ok := client.(*redis.ClusterClient); ok {
+			assert.Equal(t, []string{"a:6379", "b:6379", "c:6379"}, cluster.Options().Addrs)
+		}
+		require.NoError(t, client.Close())
+		assert.NotContains(t, redactURL(url), "hush")
+	}
+	_, err := RedisClient("redis://h/0?adr=x")
+	require.Error(t, err)
+}
+
 func TestAnotherFrontendIsAnAllowedOrigin(t *testing.T) {
 	e := valid()
 	e["FRONTEND_URL"] = "https://www.example.org"
@@ -161,7 +241,7 @@ func TestAnotherFrontendIsAnAllowedOrigin(t *testing.T) {
 func TestNothingPrintsASecret(t *testing.T) {
 	e := valid()
 	e["REDIS_URL"] = "redis://user:redis-hush@redis.example.com:6379/0"
-	e["ANTHROPIC_API_KEY"] = "sk-hush"
+	e["ANTHROPIC_API_KEY"], e["ANTHROPIC_MODEL"] = "sk-hush", "a-model"
 	e["SECRET_KEY_PREVIOUS"] = "Zq8wLx3nVt6yBk2mRc9jHd4pSf7gTa1e"
 	c, err := Load(env(e))
 	require.NoError(t, err)

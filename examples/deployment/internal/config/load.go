@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gatehouse-go/gatehouse/corsx"
 	"github.com/gatehouse-go/gatehouse/forwarded"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
@@ -40,6 +38,7 @@ func Load(env func(string) string) (Config, error) {
 		RedisURL:          l.redis("REDIS_URL"),
 		RateDefault:       l.limits("RATE_LIMIT_DEFAULT", "100/minute"),
 		RateAI:            l.limits("RATE_LIMIT_AI", "10/minute"),
+		RateAITokens:      l.limits("RATE_LIMIT_AI_TOKENS", "200000/day"),
 		Google:            l.oauth("GOOGLE"),
 		Microsoft:         l.oauth("MICROSOFT"),
 		Replicas:          l.number("REPLICAS", 1, 1, 1000),
@@ -47,10 +46,8 @@ func Load(env func(string) string) (Config, error) {
 		VarDir:            cmp.Or(env("VAR_DIR"), "var"),
 		LogDir:            l.dir("LOG_DIR"),
 		LogLevel:          l.level("LOG_LEVEL"),
-		AnthropicKey:      Secret(env("ANTHROPIC_API_KEY")),
-		GoogleKey:         Secret(env("GOOGLE_API_KEY")),
-		DeepSeekKey:       Secret(env("DEEPSEEK_API_KEY")),
 		ShutdownTimeout:   l.duration("SHUTDOWN_TIMEOUT", 25*time.Second),
+		StreamMax:         l.duration("STREAM_MAX", streamMax),
 		SecretKey:         Secret(env("SECRET_KEY")),
 		SecretKeyPrevious: l.previous("SECRET_KEY_PREVIOUS"),
 	}
@@ -63,6 +60,7 @@ func Load(env func(string) string) (Config, error) {
 	c.CORSOrigins = l.origins(c)
 	c.Platform = l.platform()
 	c.Database = l.database(c)
+	c.AI = l.ai(c)
 	c.DevIDP = !c.Production() && !c.Google.Configured() && !c.Microsoft.Configured()
 	l.secrets(c)
 	l.production(c)
@@ -205,8 +203,10 @@ func (l *loader) redis(variable string) Secret {
 	if v == "" {
 		return ""
 	}
-	if _, err := redis.ParseURL(v); err != nil {
-		l.bad(variable, "is no URL like redis://user:password@host:6379/0 or rediss://") // the error would repeat the password
+	if _, err := parseRedis(v); err != nil {
+		// the error would repeat the password
+		l.bad(variable, "is no URL like redis://user:password@host:6379/0 or rediss://; a cluster's is redis://host1:6379?addr=host2:6379, "+
+			"and Sentinel's redis://sentinel1:26379/0?master_name=NAME&addr=sentinel2:26379")
 	}
 	return Secret(v)
 }

@@ -28,6 +28,7 @@ func (c Config) Print(w io.Writer) error {
 	row("REDIS_URL", redactURL(c.RedisURL.Reveal()))
 	row("RATE_LIMIT_DEFAULT", limits(c.RateDefault))
 	row("RATE_LIMIT_AI", limits(c.RateAI))
+	row("RATE_LIMIT_AI_TOKENS", limits(c.RateAITokens))
 	row("GOOGLE_CLIENT_ID", c.Google.ClientID)
 	row("GOOGLE_CLIENT_SECRET", c.Google.ClientSecret)
 	row("MICROSOFT_CLIENT_ID", c.Microsoft.ClientID)
@@ -39,9 +40,16 @@ func (c Config) Print(w io.Writer) error {
 	row("VAR_DIR", c.VarDir)
 	row("LOG_DIR", c.LogDir)
 	row("LOG_LEVEL", c.LogLevel)
-	row("ANTHROPIC_API_KEY", c.AnthropicKey)
-	row("GOOGLE_API_KEY", c.GoogleKey)
-	row("DEEPSEEK_API_KEY", c.DeepSeekKey)
+	row("AI_PROVIDER_ORDER", strings.Join(c.AI.Order, ","))
+	for _, v := range vendors {
+		e := v.of(&c.AI)
+		row(v.key, e.Key)
+		row(v.prefix+"_BASE_URL", e.BaseURL)
+		row(v.prefix+"_MODEL", e.Model)
+	}
+	row("AI_MAX_TOKENS", c.AI.MaxTokens)
+	row("AI_CONCURRENT", c.AI.Concurrent)
+	row("STREAM_MAX", c.StreamMax)
 	row("SHUTDOWN_TIMEOUT", c.ShutdownTimeout)
 	return t.Flush()
 }
