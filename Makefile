@@ -22,6 +22,7 @@ deps: ## install what the tests need (Debian packages; npm packages by lock file
 	tools/deps
 	tools/spabuilds/install
 	tools/observatory/install
+	tools/railway/install
 
 test: deps ## every test of every module, none skipped for a missing tool
 	export GATEHOUSE_TEST_ALL=1
