@@ -39,7 +39,7 @@ const (
 	kid       = "development-1"
 	codeLife  = time.Minute
 	tokenLife = time.Hour
-	maxCodes  = 1000 // whoever plays with it must not fill the memory
+	maxUsed   = 1000 // whoever plays with it must not fill the memory
 )
 
 // user is somebody to log in as.
@@ -62,15 +62,17 @@ type IDP struct {
 	key   *rsa.PrivateKey
 	wrong Misbehaviour
 
-	mu    sync.Mutex
-	codes map[string]grant
+	mu   sync.Mutex
+	used map[string]time.Time // codes, until they would have expired
 }
 
-// grant is what an authorization code stands for.
+// grant is what an authorization code stands for. The code says so itself, in
+// base64url: where replicas share an address, another one has to take it. It is
+// not signed, since whoever makes one up could as well use the page.
 type grant struct {
-	provider, redirectURI, challenge, nonce string
-	user                                    user
-	expires                                 time.Time
+	Provider, RedirectURI, Challenge, Nonce, User string
+	Expires                                       time.Time
+	Random                                        string // no two are equal
 }
 
 // Misbehaviour makes the provider lie, for tests of who has to notice.
@@ -103,7 +105,7 @@ func New(backend *url.URL) *IDP { return NewMisbehaving(backend, Misbehaviour{})
 // NewMisbehaving is New for tests.
 func NewMisbehaving(backend *url.URL, m Misbehaviour) *IDP {
 	back := backend.Scheme + "://" + backend.Host
-	p := &IDP{base: back + Prefix, back: back, mux: http.NewServeMux(), key: signingKey(), wrong: m, codes: map[string]grant{}}
+	p := &IDP{base: back + Prefix, back: back, mux: http.NewServeMux(), key: signingKey(), wrong: m, used: map[string]time.Time{}}
 	p.mux.HandleFunc("GET "+Prefix+"google/.well-known/openid-configuration", p.discovery(google))
 	p.mux.HandleFunc("GET "+Prefix+"microsoft/common/v2.0/.well-known/openid-configuration", p.discovery(microsoft))
 	p.mux.HandleFunc("GET "+Prefix+"{provider}/jwks", p.jwks)
@@ -172,27 +174,36 @@ func (p *IDP) jwks(w http.ResponseWriter, _ *http.Request) {
 	}}})
 }
 
-// code remembers what the user allowed, for a minute.
-func (p *IDP) code(g grant) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for code, old := range p.codes {
-		if len(p.codes) >= maxCodes || time.Now().After(old.expires) {
-			delete(p.codes, code)
-		}
+// code makes the code for what the user allowed, good for a minute.
+func (g grant) code() string {
+	g.Expires, g.Random = time.Now().Add(codeLife), rand.Text()
+	text, err := json.Marshal(g)
+	if err != nil {
+		panic(err) // strings and a time
 	}
-	code := rand.Text()
-	p.codes[code] = g
-	return code
+	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// take returns a code's grant, once.
-func (p *IDP) take(code string) (grant, bool) {
+// take returns a code's grant and who it is for; once, as far as this process knows.
+func (p *IDP) take(code string) (g grant, u user, ok bool) {
+	text, err := base64.RawURLEncoding.Strict().DecodeString(code)
+	if err != nil || json.Unmarshal(text, &g) != nil || time.Now().After(g.Expires) {
+		return g, u, false
+	}
+	i := slices.IndexFunc(users, func(u user) bool { return u.ID == g.User })
+	if i < 0 {
+		return g, u, false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g, ok := p.codes[code]
-	delete(p.codes, code)
-	return g, ok && time.Now().Before(g.expires)
+	for code, expires := range p.used {
+		if len(p.used) >= maxUsed || time.Now().After(expires) {
+			delete(p.used, code)
+		}
+	}
+	_, again := p.used[code]
+	p.used[code] = g.Expires
+	return g, users[i], !again
 }
 
 // token is the token endpoint (RFC 6749, sections 4.1.3 and 4.1.4; RFC 7636,
@@ -210,16 +221,16 @@ func (p *IDP) token(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusUnauthorized, "invalid_client")
 		return
 	}
-	g, ok := p.take(r.PostForm.Get("code"))
+	g, u, ok := p.take(r.PostForm.Get("code"))
 	sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
-	if !ok || g.provider != r.PathValue("provider") || g.redirectURI != r.PostForm.Get("redirect_uri") ||
-		subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(g.challenge)) != 1 {
+	if !ok || g.Provider != r.PathValue("provider") || g.RedirectURI != r.PostForm.Get("redirect_uri") ||
+		subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(g.Challenge)) != 1 {
 		fail(w, http.StatusBadRequest, "invalid_grant")
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
 		"access_token": rand.Text(), "token_type": "Bearer", "expires_in": int(tokenLife / time.Second),
-		"scope": "openid email profile", "id_token": p.idToken(g),
+		"scope": "openid email profile", "id_token": p.idToken(g, u),
 	})
 }
 
@@ -233,15 +244,15 @@ func authenticated(r *http.Request) bool {
 
 // idToken is signed with RS256. The claims are those that the real providers send
 // for the scopes openid, email and profile.
-func (p *IDP) idToken(g grant) string {
+func (p *IDP) idToken(g grant, u user) string {
 	now := time.Now()
 	claims := jwt.MapClaims{
-		"iss": p.issuer(g.provider, g.user.Tenant), "sub": g.provider + "-" + g.user.ID, "aud": ClientID,
-		"iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "nonce": g.nonce, "name": g.user.Name, "email": g.user.Email,
+		"iss": p.issuer(g.Provider, u.Tenant), "sub": g.Provider + "-" + u.ID, "aud": ClientID,
+		"iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "nonce": g.Nonce, "name": u.Name, "email": u.Email,
 	}
-	if g.provider == microsoft {
-		claims["tid"], claims["ver"], claims["nbf"] = g.user.Tenant, "2.0", now.Unix()
-		claims["preferred_username"] = g.user.Email
+	if g.Provider == microsoft {
+		claims["tid"], claims["ver"], claims["nbf"] = u.Tenant, "2.0", now.Unix()
+		claims["preferred_username"] = u.Email
 	} else {
 		claims["azp"], claims["email_verified"] = ClientID, true
 	}
@@ -288,10 +299,10 @@ func (p *IDP) decide(w http.ResponseWriter, r *http.Request) {
 	if chosen < 0 {
 		answer.Set("error", "access_denied")
 	} else {
-		answer.Set("code", p.code(grant{
-			provider: r.PathValue("provider"), redirectURI: q.Get("redirect_uri"), challenge: q.Get("code_challenge"),
-			nonce: q.Get("nonce"), user: users[chosen], expires: time.Now().Add(codeLife),
-		}))
+		answer.Set("code", grant{
+			Provider: r.PathValue("provider"), RedirectURI: q.Get("redirect_uri"), Challenge: q.Get("code_challenge"),
+			Nonce: q.Get("nonce"), User: users[chosen].ID,
+		}.code())
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Location", q.Get("redirect_uri")+"?"+answer.Encode())

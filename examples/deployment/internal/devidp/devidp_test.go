@@ -108,6 +108,23 @@ func TestADeveloperLogsInAsTheRealLibrariesDoIt(t *testing.T) {
 	}
 }
 
+// Behind a load balancer each step of a login may reach another process.
+func TestAnotherReplicaTakesTheCode(t *testing.T) {
+	_, origin := serve(t)
+	q := request(origin, "google")
+	to, err := send(t, http.MethodPost, origin+"/dev/idp/google/authorize?"+q.Encode(), url.Values{"user": {"ada"}}).Location()
+	require.NoError(t, err)
+	u, err := url.Parse(origin)
+	require.NoError(t, err)
+	other := httptest.NewServer(devidp.New(u))
+	defer other.Close()
+	a := send(t, http.MethodPost, other.URL+"/dev/idp/google/token", url.Values{
+		"grant_type": {"authorization_code"}, "code": {to.Query().Get("code")}, "redirect_uri": {q.Get("redirect_uri")},
+		"code_verifier": {verifier}, "client_id": {devidp.ClientID}, "client_secret": {devidp.ClientSecret},
+	})
+	assert.Equal(t, http.StatusOK, a.StatusCode, a.body)
+}
+
 func TestThePageNeedsNoScriptAndNoInlineStyle(t *testing.T) {
 	_, origin := serve(t)
 	q := request(origin, "google")
