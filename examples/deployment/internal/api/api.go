@@ -36,7 +36,7 @@ type Data interface {
 // Bounds of what a client may store, in characters, and of a page of a list.
 const (
 	maxTitle   = 200
-	maxContent = 32_000
+	MaxContent = 32_000
 	pageSize   = 50
 	maxPage    = 100
 )
@@ -53,7 +53,7 @@ func Register(mux *http.ServeMux, d Data, protect func(http.Handler) http.Handle
 				return
 			}
 			if err := f(w, r, user); err != nil {
-				fail(w, r, err)
+				Fail(w, r, err)
 			}
 		})))
 	}
@@ -84,23 +84,35 @@ type threadJSON struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-type messageJSON struct {
+// Message is a message as clients see it.
+type Message struct {
 	ID        string    `json:"id"`
 	Role      string    `json:"role"`
 	Content   string    `json:"content"`
 	CreatedAt time.Time `json:"created_at"`
+	State     string    `json:"state"`
+	// Of answers.
+	Failure      string `json:"failure,omitempty"`
+	Provider     string `json:"provider,omitempty"`
+	Model        string `json:"model,omitempty"`
+	InputTokens  int64  `json:"input_tokens,omitempty"`
+	OutputTokens int64  `json:"output_tokens,omitempty"`
 }
 
 func threadOf(t data.Thread) threadJSON {
 	return threadJSON{t.ID, t.Title, t.CreatedAt, t.UpdatedAt}
 }
 
-func messageOf(m data.Message) messageJSON {
-	return messageJSON{m.ID, m.Role, m.Content, m.CreatedAt}
+// MessageOf leaves out what is between the processes.
+func MessageOf(m data.Message) Message {
+	return Message{
+		m.ID, m.Role, m.Content, m.CreatedAt, m.State,
+		m.Failure, m.Provider, m.Model, m.InputTokens, m.OutputTokens,
+	}
 }
 
 func (a api) me(w http.ResponseWriter, _ *http.Request, u data.User) error {
-	return reply(w, http.StatusOK, userJSON{u.ID, u.Email, u.Name})
+	return Reply(w, http.StatusOK, userJSON{u.ID, u.Email, u.Name})
 }
 
 func (a api) listThreads(w http.ResponseWriter, r *http.Request, u data.User) error {
@@ -122,11 +134,11 @@ func (a api) listThreads(w http.ResponseWriter, r *http.Request, u data.User) er
 	if len(threads) == limit {
 		page.Next = threads[limit-1].ID
 	}
-	return reply(w, http.StatusOK, page)
+	return Reply(w, http.StatusOK, page)
 }
 
 func (a api) createThread(w http.ResponseWriter, r *http.Request, u data.User) error {
-	title, err := textOf(r, "title", maxTitle)
+	title, err := Text(r, "title", maxTitle)
 	if err != nil {
 		return err
 	}
@@ -135,7 +147,7 @@ func (a api) createThread(w http.ResponseWriter, r *http.Request, u data.User) e
 		return err
 	}
 	w.Header().Set("Location", "/api/threads/"+t.ID)
-	return reply(w, http.StatusCreated, threadOf(t))
+	return Reply(w, http.StatusCreated, threadOf(t))
 }
 
 func (a api) getThread(w http.ResponseWriter, r *http.Request, u data.User) error {
@@ -143,11 +155,11 @@ func (a api) getThread(w http.ResponseWriter, r *http.Request, u data.User) erro
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, threadOf(t))
+	return Reply(w, http.StatusOK, threadOf(t))
 }
 
 func (a api) renameThread(w http.ResponseWriter, r *http.Request, u data.User) error {
-	title, err := textOf(r, "title", maxTitle)
+	title, err := Text(r, "title", maxTitle)
 	if err != nil {
 		return err
 	}
@@ -155,7 +167,7 @@ func (a api) renameThread(w http.ResponseWriter, r *http.Request, u data.User) e
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, threadOf(t))
+	return Reply(w, http.StatusOK, threadOf(t))
 }
 
 func (a api) deleteThread(w http.ResponseWriter, r *http.Request, u data.User) error {
@@ -176,20 +188,20 @@ func (a api) listMessages(w http.ResponseWriter, r *http.Request, u data.User) e
 		return err
 	}
 	page := struct {
-		Messages []messageJSON `json:"messages"`
+		Messages []Message `json:"messages"`
 		Next     string        `json:"next,omitempty"` // the value of ?after= for the next page
-	}{Messages: []messageJSON{}}
+	}{Messages: []Message{}}
 	for _, m := range messages {
-		page.Messages = append(page.Messages, messageOf(m))
+		page.Messages = append(page.Messages, MessageOf(m))
 	}
 	if len(messages) == limit {
 		page.Next = messages[limit-1].ID
 	}
-	return reply(w, http.StatusOK, page)
+	return Reply(w, http.StatusOK, page)
 }
 
 func (a api) addMessage(w http.ResponseWriter, r *http.Request, u data.User) error {
-	content, err := textOf(r, "content", maxContent)
+	content, err := Text(r, "content", MaxContent)
 	if err != nil {
 		return err
 	}
@@ -197,11 +209,11 @@ func (a api) addMessage(w http.ResponseWriter, r *http.Request, u data.User) err
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusCreated, messageOf(m))
+	return Reply(w, http.StatusCreated, MessageOf(m))
 }
 
 func (a api) editMessage(w http.ResponseWriter, r *http.Request, u data.User) error {
-	content, err := textOf(r, "content", maxContent)
+	content, err := Text(r, "content", MaxContent)
 	if err != nil {
 		return err
 	}
@@ -209,7 +221,7 @@ func (a api) editMessage(w http.ResponseWriter, r *http.Request, u data.User) er
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, messageOf(m))
+	return Reply(w, http.StatusOK, MessageOf(m))
 }
 
 func (a api) deleteMessage(w http.ResponseWriter, r *http.Request, u data.User) error {
@@ -220,8 +232,8 @@ func (a api) deleteMessage(w http.ResponseWriter, r *http.Request, u data.User) 
 	return nil
 }
 
-// reply writes JSON. What the API answers is one user's: no cache keeps it.
-func reply(w http.ResponseWriter, status int, v any) error {
+// Reply writes JSON. What the API answers is one user's: no cache keeps it.
+func Reply(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -254,9 +266,9 @@ func limitOf(r *http.Request) (int, error) {
 	return n, nil
 }
 
-// textOf reads a body of one field, {"title": "..."}. The body's size is bounded
+// Text reads a body of one field, {"title": "..."}. The body's size is bounded
 // by the server.
-func textOf(r *http.Request, field string, limit int) (string, error) {
+func Text(r *http.Request, field string, limit int) (string, error) {
 	if ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || ct != "application/json" {
 		return "", clientError{http.StatusUnsupportedMediaType, "Send application/json."}
 	}
@@ -281,7 +293,9 @@ func textOf(r *http.Request, field string, limit int) (string, error) {
 	return text, nil
 }
 
-func fail(w http.ResponseWriter, r *http.Request, err error) {
+// Fail answers with the problem that the error is to the client; what is not the
+// client's goes into the log.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	var mistake clientError
 	switch {
 	case errors.As(err, &mistake):
@@ -290,6 +304,8 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 		problems.Write(w, r, http.StatusNotFound, "There is no such resource.")
 	case errors.Is(err, data.ErrInvalid):
 		problems.Write(w, r, http.StatusBadRequest, "A value cannot be stored: text is UTF-8 without NUL, a cursor is an ID.")
+	case errors.Is(err, data.ErrStreaming):
+		problems.Write(w, r, http.StatusConflict, "An answer is being written. Wait for its end, or stop it.")
 	case data.Unavailable(err):
 		slog.WarnContext(r.Context(), "database unavailable", "error", err)
 		problems.Unavailable(w, r, 5*time.Second)

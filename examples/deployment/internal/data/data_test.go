@@ -60,6 +60,9 @@ func conform(t *testing.T, newDatabase func() config.Database) {
 		"800 transactions of 16 writers":                           manyTransactions,
 		"a reader that pages meets every message":                  pagingMeetsAll,
 		"a request that ends":                                      contextEnds,
+		"an answer grows, is watched, stopped and ended":           answerLives,
+		"one answer at a time in a thread":                         oneAnswer,
+		"an abandoned answer is ended by whoever sees it":          abandonedAnswer,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, d) })
 	}
@@ -312,6 +315,8 @@ func access(ctx context.Context, d *data.DB, userID, thread, message string) map
 	_, errs["Messages"] = d.Messages(ctx, userID, thread, "", 10)
 	_, errs["AddMessage"] = d.AddMessage(ctx, userID, thread, "user", "changed")
 	_, errs["EditMessage"] = d.EditMessage(ctx, userID, thread, message, "changed")
+	_, errs["LastMessages"] = d.LastMessages(ctx, userID, thread, 10)
+	_, errs["Message"] = d.Message(ctx, userID, thread, message)
 	errs["DeleteMessage"] = d.DeleteMessage(ctx, userID, thread, message)
 	errs["DeleteThread"] = d.DeleteThread(ctx, userID, thread)
 	return errs
@@ -411,6 +416,131 @@ func allOrNothing(t *testing.T, d *data.DB) {
 	read, err := d.Thread(t.Context(), u.ID, thread.ID)
 	require.NoError(t, err)
 	assert.Equal(t, thread, read)
+}
+
+func answerLives(t *testing.T, d *data.DB) {
+	u := newUser(t, d)
+	thread := newThread(t, d, u.ID)
+	newMessage(t, d, u.ID, thread.ID, "before")
+	question, answer, err := d.StartAnswer(t.Context(), u.ID, thread.ID, "why?")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"user", "why?", data.Done}, []string{question.Role, question.Content, question.State})
+	assert.Equal(t, []string{"assistant", "", data.Streaming}, []string{answer.Role, answer.Content, answer.State})
+	assert.Less(t, question.ID, answer.ID)
+
+	saved, err := d.SaveAnswer(t.Context(), answer.ID, "be")
+	require.NoError(t, err)
+	assert.Equal(t, "be", saved.Content)
+	assert.False(t, saved.StopAsked)
+	require.NoError(t, d.WatchAnswer(t.Context(), answer.ID))
+	require.NoError(t, d.StopAnswer(t.Context(), answer.ID))
+	_, err = d.EditMessage(t.Context(), u.ID, thread.ID, answer.ID, "mine")
+	require.ErrorIs(t, err, data.ErrStreaming)
+	saved, err = d.SaveAnswer(t.Context(), answer.ID, "because")
+	require.NoError(t, err)
+	assert.Equal(t, "because", saved.Content)
+	assert.True(t, saved.StopAsked)
+	assert.True(t, saved.WatchedAt.After(answer.WatchedAt))
+
+	saved.State, saved.Provider, saved.Model, saved.InputTokens, saved.OutputTokens = data.Stopped, "p", "m", 3, 1<<40
+	require.NoError(t, d.EndAnswer(t.Context(), saved))
+	read, err := d.Message(t.Context(), u.ID, thread.ID, answer.ID)
+	require.NoError(t, err)
+	saved.SavedAt = read.SavedAt
+	assert.Equal(t, saved, read)
+
+	// Ended is ended.
+	_, err = d.SaveAnswer(t.Context(), answer.ID, "more")
+	assert.Equal(t, data.ErrNotFound, err)
+	assert.Equal(t, data.ErrNotFound, d.EndAnswer(t.Context(), saved))
+	assert.Equal(t, data.ErrNotFound, d.StopAnswer(t.Context(), answer.ID))
+	assert.Equal(t, data.ErrNotFound, d.WatchAnswer(t.Context(), answer.ID))
+	assert.Equal(t, data.ErrNotFound, d.InterruptAnswer(t.Context(), answer.ID))
+	_, err = d.EditMessage(t.Context(), u.ID, thread.ID, answer.ID, "mine")
+	require.NoError(t, err)
+
+	all, err := d.LastMessages(t.Context(), u.ID, thread.ID, 2)
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	assert.Equal(t, []string{question.ID, answer.ID}, []string{all[0].ID, all[1].ID})
+	eve := newUser(t, d)
+	_, err = d.LastMessages(t.Context(), eve.ID, thread.ID, 2)
+	assert.Equal(t, data.ErrNotFound, err)
+	_, err = d.Message(t.Context(), eve.ID, thread.ID, answer.ID)
+	assert.Equal(t, data.ErrNotFound, err)
+	_, _, err = d.StartAnswer(t.Context(), eve.ID, thread.ID, "why?")
+	assert.Equal(t, data.ErrNotFound, err)
+}
+
+func oneAnswer(t *testing.T, d *data.DB) {
+	u := newUser(t, d)
+	thread, other := newThread(t, d, u.ID), newThread(t, d, u.ID)
+	var began atomic.Int32
+	var wg sync.WaitGroup
+	var question, answer data.Message
+	for range 16 {
+		wg.Go(func() {
+			q, a, err := d.StartAnswer(t.Context(), u.ID, thread.ID, "why?")
+			if err == nil {
+				began.Add(1)
+				question, answer = q, a
+				return
+			}
+			assert.ErrorIs(t, err, data.ErrStreaming)
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, began.Load())
+	assert.Equal(t, 2, count(t, d, "messages", "thread_id = $1", thread.ID), "what was refused left nothing")
+	_, _, err := d.StartAnswer(t.Context(), u.ID, other.ID, "why?")
+	require.NoError(t, err)
+	_, _, err = d.StartAnswer(t.Context(), u.ID, other.ID, "a NUL \x00")
+	require.ErrorIs(t, err, data.ErrInvalid)
+
+	require.NoError(t, d.CancelAnswer(t.Context(), question, answer))
+	assert.Equal(t, 0, count(t, d, "messages", "thread_id = $1", thread.ID))
+	_, _, err = d.StartAnswer(t.Context(), u.ID, thread.ID, "why?")
+	require.NoError(t, err)
+}
+
+func abandonedAnswer(t *testing.T, d *data.DB) {
+	u := newUser(t, d)
+	thread := newThread(t, d, u.ID)
+	begin := func() data.Message {
+		_, answer, err := d.StartAnswer(t.Context(), u.ID, thread.ID, "why?")
+		require.NoError(t, err)
+		answer, err = d.SaveAnswer(t.Context(), answer.ID, "be")
+		require.NoError(t, err)
+		return answer
+	}
+	abandon := func(m data.Message) data.Message {
+		_, err := d.Raw().ExecContext(t.Context(), "UPDATE messages SET saved_at = $1 WHERE id = $2",
+			time.Now().Add(-data.Abandoned-time.Second).UnixMicro(), m.ID)
+		require.NoError(t, err)
+		m, err = d.Message(t.Context(), u.ID, thread.ID, m.ID)
+		require.NoError(t, err)
+		return m
+	}
+	interrupted := func(m data.Message) {
+		m, err := d.Message(t.Context(), u.ID, thread.ID, m.ID)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"be", data.Failed, data.Interrupted}, []string{m.Content, m.State, m.Failure})
+	}
+	first := begin()
+	assert.False(t, first.Abandoned())
+	assert.Equal(t, data.ErrNotFound, d.InterruptAnswer(t.Context(), first.ID), "its owner lives")
+	assert.True(t, abandon(first).Abandoned())
+	require.NoError(t, d.InterruptAnswer(t.Context(), first.ID))
+	interrupted(first)
+
+	second := begin()
+	abandon(second)
+	third := begin() // the next question finds it
+	interrupted(second)
+	abandon(third)
+	_, err := d.SaveAnswer(t.Context(), third.ID, "because")
+	require.NoError(t, err, "its owner is back before anybody has noticed")
+	assert.Equal(t, data.ErrNotFound, d.InterruptAnswer(t.Context(), third.ID))
 }
 
 func manyTransactions(t *testing.T, d *data.DB) {

@@ -20,13 +20,22 @@ type Message struct {
 	Role         string // user, assistant or system
 	Content      string
 	CreatedAt    time.Time
+
+	// Of answers; see the file answers.go.
+	State                     string
+	Failure                   string // why it failed: a word of package chat
+	Provider, Model           string // who wrote it
+	InputTokens, OutputTokens int64  // what it cost
+	SavedAt, WatchedAt        time.Time
+	StopAsked                 bool
 }
 
 var roles = []string{"user", "assistant", "system"}
 
 const (
 	threadColumns  = "id, user_id, title, created_at, updated_at"
-	messageColumns = "id, thread_id, role, content, created_at"
+	messageColumns = "id, thread_id, role, content, created_at, state, failure, provider, model, " +
+		"input_tokens, output_tokens, saved_at, watched_at, stop_asked"
 
 	// No ID is smaller or greater: the first page is like every other.
 	firstID = "00000000-0000-0000-0000-000000000000"
@@ -39,7 +48,8 @@ func scanThread(r row) (t Thread, err error) {
 }
 
 func scanMessage(r row) (m Message, err error) {
-	err = r.Scan(&m.ID, &m.ThreadID, &m.Role, &m.Content, stamp{&m.CreatedAt})
+	err = r.Scan(&m.ID, &m.ThreadID, &m.Role, &m.Content, stamp{&m.CreatedAt}, &m.State, &m.Failure, &m.Provider, &m.Model,
+		&m.InputTokens, &m.OutputTokens, stamp{&m.SavedAt}, stamp{&m.WatchedAt}, &m.StopAsked)
 	return m, err
 }
 
@@ -158,18 +168,23 @@ func (d *DB) AddMessage(ctx context.Context, userID, threadID, role, content str
 		return Message{}, ErrInvalid
 	}
 	err = d.inThread(ctx, userID, threadID, func(ctx context.Context, tx *sql.Tx) error {
-		id, err := newID()
-		if err != nil {
-			return err
-		}
-		m, err = one(ctx, tx, scanMessage, "INSERT INTO messages ("+messageColumns+`)
-			VALUES ($1, $2, $3, $4, $5) RETURNING `+messageColumns, id, threadID, role, content, now().UnixMicro())
+		m, err = insertMessage(ctx, tx, threadID, role, content, Done)
 		return err
 	})
 	return m, err
 }
 
-// EditMessage changes a message's content.
+func insertMessage(ctx context.Context, tx *sql.Tx, threadID, role, content, state string) (Message, error) {
+	id, err := newID()
+	if err != nil {
+		return Message{}, err
+	}
+	return one(ctx, tx, scanMessage, `INSERT INTO messages (id, thread_id, role, content, created_at, state, saved_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $5) RETURNING `+messageColumns, id, threadID, role, content, now().UnixMicro(), state)
+}
+
+// EditMessage changes a message's content. An answer that is being written is
+// ErrStreaming.
 func (d *DB) EditMessage(ctx context.Context, userID, threadID, id, content string) (m Message, err error) {
 	if !known(userID, threadID, id) {
 		return Message{}, ErrNotFound
@@ -178,8 +193,11 @@ func (d *DB) EditMessage(ctx context.Context, userID, threadID, id, content stri
 		return Message{}, ErrInvalid
 	}
 	err = d.inThread(ctx, userID, threadID, func(ctx context.Context, tx *sql.Tx) error {
-		m, err = one(ctx, tx, scanMessage, `UPDATE messages SET content = $1
+		m, err = one(ctx, tx, scanMessage, `UPDATE messages SET content = CASE state WHEN 'streaming' THEN content ELSE $1 END
 			WHERE id = $2 AND thread_id = $3 RETURNING `+messageColumns, content, id, threadID)
+		if err == nil && m.State == Streaming {
+			err = ErrStreaming
+		}
 		return err
 	})
 	return m, err
