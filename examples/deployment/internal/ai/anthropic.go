@@ -62,6 +62,9 @@ type anthropicEvent struct {
 type anthropicError struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
+	Details struct {
+		Code string `json:"error_code"`
+	} `json:"details"`
 }
 
 var anthropicStops = map[string]string{
@@ -114,10 +117,17 @@ func (anthropicFormat) failure(status int, body []byte) *Error {
 	return e.Error.kind(status)
 }
 
+// noMoney are the ways to say that the account is empty or at the limit that its
+// owner set. They come as invalid_request_error (400) and rate_limit_error (429),
+// but to wait does not help, and the request is in order.
+var noMoney = []string{"credit balance", "API usage limits", "enforced_spend_limit_reached"}
+
 func (e anthropicError) kind(status int) *Error {
-	word := e.Type
-	if strings.Contains(e.Message, "credit balance") { // an invalid_request_error, they say
-		word = "billing_error"
+	kind := kindOf(status, e.Type)
+	for _, words := range noMoney {
+		if strings.Contains(e.Message, words) || e.Details.Code == words {
+			kind = Account
+		}
 	}
-	return &Error{Kind: kindOf(status, word), Message: e.Type + ": " + e.Message}
+	return &Error{Kind: kind, Message: e.Type + ": " + e.Message}
 }

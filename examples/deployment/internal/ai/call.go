@@ -144,7 +144,7 @@ func (v *vendor) read(body io.Reader, a *answer) error {
 		case err == nil:
 			err = v.format.event(ev, a)
 		case err == io.EOF: //nolint:errorlint // that of Next itself: a clean end
-			if err = v.format.end(a); err == nil {
+			if err = v.ended(events.Ignored(), a); err == nil {
 				a.done = true
 			}
 		case errors.Is(err, sse.ErrTooLong), errors.Is(err, errEndless):
@@ -160,6 +160,17 @@ func (v *vendor) read(body io.Reader, a *answer) error {
 		return &Error{Kind: InBand, Message: "an answer without text, stopped for the reason " + a.StopReason}
 	}
 	return nil
+}
+
+// ended looks at a stream that ended cleanly.
+func (v *vendor) ended(ignored []byte, a *answer) error {
+	if len(ignored) > 0 {
+		if e := v.format.failure(http.StatusOK, ignored); e != nil {
+			return e
+		}
+		return &Error{Kind: Cut, Message: "ended with something that is no event"}
+	}
+	return v.format.end(a)
 }
 
 // explain puts the true reason in place of what the closed connection said.

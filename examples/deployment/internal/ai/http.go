@@ -101,7 +101,7 @@ func kindOf(status int, words ...string) Kind {
 	switch {
 	case status == http.StatusTooManyRequests:
 		return RateLimited
-	case status >= 500 || status == http.StatusRequestTimeout:
+	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusConflict:
 		return Overloaded
 	case status >= 401 && status <= 404:
 		return Account

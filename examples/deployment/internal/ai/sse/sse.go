@@ -38,6 +38,7 @@ type Reader struct {
 	hasData    bool
 	typ, data  []byte
 	id         []byte
+	ignored    []byte
 	emptyReads int
 }
 
@@ -51,7 +52,7 @@ func NewReader(src io.Reader, maxBytes int) *Reader {
 // At the end of the stream it returns io.EOF, and what came after the last empty
 // line is dropped: it may be half an event.
 func (r *Reader) Next() (Event, error) {
-	r.typ, r.data, r.hasData = r.typ[:0], r.data[:0], false
+	r.typ, r.data, r.ignored, r.hasData = r.typ[:0], r.data[:0], r.ignored[:0], false
 	for {
 		line, err := r.line()
 		switch {
@@ -69,6 +70,11 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
+// Ignored returns, after an error of Next, up to 4 KiB of the lines since the last
+// event that are no field of the standard. Gemini has ended streams with the bare
+// JSON of an error, which the standard's rules make invisible.
+func (r *Reader) Ignored() []byte { return r.ignored }
+
 // field takes one line that is not empty.
 func (r *Reader) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte(":")) // a comment has the empty name
@@ -85,6 +91,11 @@ func (r *Reader) field(line []byte) error {
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
 			r.id = append(r.id[:0], value...)
+		}
+	case "", "retry": // a comment; a time that is of no use here
+	default:
+		if len(r.ignored)+len(line) < 4096 {
+			r.ignored = append(append(r.ignored, line...), '\n')
 		}
 	}
 	return nil
