@@ -29,6 +29,7 @@ export default defineRailway(() => {
     GOOGLE_CLIENT_ID: preserve(),
     GOOGLE_CLIENT_SECRET: preserve(),
     ANTHROPIC_API_KEY: preserve(),
+    ANTHROPIC_MODEL: preserve(),
   };
 
   if (replicas === 1) {
