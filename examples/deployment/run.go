@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/gatehouse-go/gatehouse/correlation"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/api"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/auth"
@@ -111,7 +113,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 			return err
 		}
 		defer closeStore()
-		deps.Store, deps.Checks["redis"] = store, store.Ping
+		deps.Store = store // no part of readiness: see FailLocal
 	}
 	srv, err := server.New(deps)
 	if err != nil {
@@ -213,9 +215,18 @@ func providers(c config.Config, idp *devidp.IDP) []auth.Provider {
 	return all
 }
 
+// redisLog takes the client's own lines, of which an outage makes one for each
+// attempt to connect. The server writes one for all.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis", "client", fmt.Sprintf(format, v...))
+}
+
 // limits shares the rate limits through Redis. That it does not answer now is no
 // reason not to start: the limits hold in this process until it does.
 func limits(ctx context.Context, c config.Config, log *slog.Logger) (*redisstore.Store, func(), error) {
+	redis.SetLogger(redisLog{log})
 	client, err := config.RedisClient(c.RedisURL)
 	if err != nil {
 		return nil, nil, errors.New("REDIS_URL: is no Redis URL") // the error would repeat the password
@@ -227,7 +238,9 @@ func limits(ctx context.Context, c config.Config, log *slog.Logger) (*redisstore
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if err := store.Ping(ctx); err != nil {
+	if err := store.Ping(ctx); errors.Is(err, redisstore.ErrUnchecked) {
+		log.Info("redis", "unchecked", err) // the smallest ACL does not show more
+	} else if err != nil {
 		log.Warn("redis", "error", err)
 	}
 	return store, func() { store.Close(); client.Close() }, nil

@@ -4,9 +4,11 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"time"
 
+	"github.com/gatehouse-go/gatehouse/forwarded"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
 )
 
@@ -27,7 +29,9 @@ type Config struct {
 	CORSOrigins             []string
 	// Platform is a name that forwarded.Platform knows.
 	Platform string
-	Database Database
+	// TrustedProxies are the load balancers of one's own. See [Config.Forwarded].
+	TrustedProxies []netip.Prefix
+	Database       Database
 	// RedisURL shares the rate limits between replicas; empty: in memory. Package
 	// server knows its forms: one server, a cluster, Sentinel.
 	RedisURL Secret
@@ -51,8 +55,10 @@ type Config struct {
 	// StreamMax is how long one HTTP response streams before the client is told
 	// to come back: less than what the platform allows a response.
 	StreamMax time.Duration
-	// ShutdownTimeout bounds the drain after SIGTERM.
-	ShutdownTimeout time.Duration
+	// ShutdownTimeout bounds the drain after SIGTERM, DrainDelay included: how long
+	// everything is served as before except readiness, until the load balancer has
+	// noticed.
+	ShutdownTimeout, DrainDelay time.Duration
 	// DevIDP serves the development identity provider under /dev/idp/: in
 	// development, where no real provider is configured.
 	DevIDP bool
@@ -86,6 +92,18 @@ type OAuth struct {
 
 // Configured tells whether the provider can be used.
 func (o OAuth) Configured() bool { return o.ClientID != "" && o.ClientSecret != "" }
+
+// Forwarded says where the client's address is: where Platform has it, believed
+// only from TrustedProxies if there are any. Without a platform those are walked
+// past in X-Forwarded-For, from the right; the client is the first that is none.
+func (c Config) Forwarded() (forwarded.Config, error) {
+	f, err := forwarded.Platform(c.Platform)
+	if err != nil || len(c.TrustedProxies) == 0 {
+		return f, err
+	}
+	f.Proxies, f.InsecureAnyPeer, f.ProtoHeader = c.TrustedProxies, false, "X-Forwarded-Proto"
+	return f, nil
+}
 
 // Production tells whether real users are served.
 func (c Config) Production() bool { return c.Environment == Production }

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-go/gatehouse/forwarded"
 )
 
 func env(pairs map[string]string) func(string) string {
@@ -100,6 +104,10 @@ func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
 		{"STATIC_DIR", "/does/not/exist", "is no directory"},
 		{"LOG_LEVEL", "loud", "is none of"},
 		{"SHUTDOWN_TIMEOUT", "soon", "is not a duration"},
+		{"DRAIN_DELAY", "soon", "is not a duration"},
+		{"DRAIN_DELAY", "25s", "is not shorter than SHUTDOWN_TIMEOUT"},
+		{"TRUSTED_PROXIES", "haproxy", "TRUSTED_PROXIES"},
+		{"TRUSTED_PROXIES", "10.0.0.1/8", "TRUSTED_PROXIES"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
@@ -110,6 +118,47 @@ func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
 			assert.Contains(t, err.Error(), tt.want)
 			assert.Contains(t, err.Error(), strings.TrimSuffix(strings.TrimSuffix(tt.name, "_SECRET"), "_ID"))
 		})
+	}
+}
+
+func TestTrustedProxiesAreBelievedAloneAndWithAPlatform(t *testing.T) {
+	for platform, want := range map[string]forwarded.Config{
+		"none":       {ProtoHeader: "X-Forwarded-Proto"},
+		"alb":        {ProtoHeader: "X-Forwarded-Proto", Hops: 1},
+		"cloudflare": {ProtoHeader: "X-Forwarded-Proto", Header: "CF-Connecting-IP"},
+	} {
+		e := valid()
+		e["PLATFORM"], e["TRUSTED_PROXIES"] = platform, "192.0.2.10, 2001:db8::/32"
+		c, err := Load(env(e))
+		require.NoError(t, err, platform)
+		got, err := c.Forwarded()
+		require.NoError(t, err)
+		want.Proxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("2001:db8::/32")}
+		assert.Equal(t, want, got, platform)
+	}
+}
+
+func TestTheDrainDelayFitsIntoTheShutdown(t *testing.T) {
+	for _, tt := range []struct {
+		environment, delay, timeout string
+		want                        time.Duration
+	}{
+		{"production", "", "", 3 * time.Second},
+		{"production", "", "4s", time.Second},
+		{"production", "0", "", 0},
+		{"production", "0s", "", 0},
+		{"production", "10s", "", 10 * time.Second},
+		{"development", "", "", 0},
+		{"development", "2s", "", 2 * time.Second},
+	} {
+		e := valid()
+		e["ENVIRONMENT"], e["DRAIN_DELAY"], e["SHUTDOWN_TIMEOUT"] = tt.environment, tt.delay, tt.timeout
+		if tt.environment == "development" {
+			e["PLATFORM"] = ""
+		}
+		c, err := Load(env(e))
+		require.NoError(t, err, "%+v", tt)
+		assert.Equal(t, tt.want, c.DrainDelay, "%+v", tt)
 	}
 }
 
@@ -211,10 +260,10 @@ func TestTheAnswersComeFromWhoHasAKey(t *testing.T) {
 
 func TestRedisIsOneServerAClusterOrSentinel(t *testing.T) {
 	for url, want := range map[string]any{
-		"redis://u:p@h:6379/0":                                    &redis.Client{},
-		"rediss://u:p@h":                                          &redis.Client{},
-		"redis://u:p@a:6379?addr=b:6379&addr=c:6379":              &redis.ClusterClient{},
-		"redis://a:26379/0?master_name=main&addr=b:26379":         &redis.Client{},
+		"redis://u:p@h:6379/0":                                      &redis.Client{},
+		"rediss://u:p@h":                                            &redis.Client{},
+		"redis://u:p@a:6379?addr=b:6379&addr=c:6379":                &redis.ClusterClient{},
+		"redis://a:26379/0?master_name=main&addr=b:26379":           &redis.Client{},
 		"redis://a:26379/0?master_name=main&addr=b:1&password=hush": &redis.Client{},
 	} {
 		client, err := RedisClient(Secret(url))

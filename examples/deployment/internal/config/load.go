@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -58,7 +59,9 @@ func Load(env func(string) string) (Config, error) {
 	}
 	c.AllowedHosts = l.hosts(c)
 	c.CORSOrigins = l.origins(c)
-	c.Platform = l.platform()
+	c.Platform, c.TrustedProxies = l.platform(), l.prefixes("TRUSTED_PROXIES")
+	l.forwarded(c)
+	c.DrainDelay = l.drainDelay(c)
 	c.Database = l.database(c)
 	c.AI = l.ai(c)
 	c.DevIDP = !c.Production() && !c.Google.Configured() && !c.Microsoft.Configured()
@@ -309,14 +312,38 @@ func (l *loader) origins(c Config) []string {
 // nothing but the platform sets.
 func (l *loader) platform() string {
 	_, found := l.onPlatform()
-	name := cmp.Or(l.env("PLATFORM"), found, "none")
-	cfg, err := forwarded.Platform(name)
+	return cmp.Or(l.env("PLATFORM"), found, "none")
+}
+
+func (l *loader) prefixes(variable string) []netip.Prefix {
+	all, err := forwarded.ParsePrefixes(l.env(variable))
+	l.wrap(variable, err)
+	return all
+}
+
+func (l *loader) forwarded(c Config) {
+	cfg, err := c.Forwarded()
 	l.wrap("PLATFORM", err)
 	if err == nil {
 		_, err = forwarded.New(cfg)
 		l.wrap("PLATFORM", err)
 	}
-	return name
+}
+
+// drainDelay is none in development, where nobody has to notice.
+func (l *loader) drainDelay(c Config) time.Duration {
+	v := l.env("DRAIN_DELAY")
+	switch {
+	case v == "0" || v == "0s" || v == "" && !c.Production():
+		return 0
+	case v == "":
+		return min(3*time.Second, c.ShutdownTimeout/4)
+	}
+	d := l.duration("DRAIN_DELAY", 0)
+	if d >= c.ShutdownTimeout {
+		l.bad("DRAIN_DELAY", "%s is not shorter than SHUTDOWN_TIMEOUT, %s", d, c.ShutdownTimeout)
+	}
+	return d
 }
 
 // secrets checks SECRET_KEY and its predecessors. An empty one is allowed in

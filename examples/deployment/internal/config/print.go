@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -23,6 +24,7 @@ func (c Config) Print(w io.Writer) error {
 	row("ALLOWED_HOSTS", strings.Join(c.AllowedHosts, ","))
 	row("CORS_ORIGINS", strings.Join(c.CORSOrigins, ","))
 	row("PLATFORM", c.Platform)
+	row("TRUSTED_PROXIES", prefixes(c.TrustedProxies))
 	row("DATABASE_URL", redactURL(c.Database.DSN))
 	row("DATABASE_UNPOOLED_URL", redactURL(c.Database.UnpooledDSN))
 	row("REDIS_URL", redactURL(c.RedisURL.Reveal()))
@@ -51,6 +53,7 @@ func (c Config) Print(w io.Writer) error {
 	row("AI_CONCURRENT", c.AI.Concurrent)
 	row("STREAM_MAX", c.StreamMax)
 	row("SHUTDOWN_TIMEOUT", c.ShutdownTimeout)
+	row("DRAIN_DELAY", c.DrainDelay)
 	return t.Flush()
 }
 
@@ -64,6 +67,14 @@ func redactURL(s string) string {
 		u.RawQuery = "[redacted]"
 	}
 	return strings.ReplaceAll(u.Redacted(), "xxxxx", "[redacted]")
+}
+
+func prefixes(all []netip.Prefix) string {
+	parts := make([]string, len(all))
+	for i, p := range all {
+		parts[i] = p.String()
+	}
+	return strings.Join(parts, ",")
 }
 
 func limits(all []ratelimit.Limit) string {

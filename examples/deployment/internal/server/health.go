@@ -13,10 +13,13 @@ import (
 
 // health answers two questions. /health: does this process answer? It asks
 // nobody else, or an outage of the database would have the platform restart every
-// replica. /health/ready: should it get requests? It asks the services behind it.
+// replica. /health/ready: should it get requests? It asks the services that it
+// cannot do without. All replicas share those, so what can be missing for a while
+// must not be among them.
 type health struct {
 	checks   map[string]func(context.Context) error
 	log      *slog.Logger
+	limits   *storeWatch // nil: no shared store
 	draining atomic.Bool
 
 	gate chan struct{} // taken while asking: many probes, one question
@@ -56,6 +59,17 @@ func (h *health) register(mux *http.ServeMux) {
 // drain turns readiness off, so that the load balancer sends no more.
 func (h *health) drain() { h.draining.Store(true) }
 
+// lastAnswers says on every answer from then on that its connection ends with it:
+// fewer are left open when the port closes, and who asks again comes elsewhere.
+func (h *health) lastAnswers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.draining.Load() {
+			w.Header().Set("Connection", "close") // HTTP/2: GOAWAY
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // ask asks all services at once, at most once a second whoever asks. What is
 // wrong goes into the log; the answer says only which.
 func (h *health) ask() (result map[string]string, ok bool) {
@@ -84,6 +98,9 @@ func (h *health) ask() (result map[string]string, ok bool) {
 				h.log.Warn("not ready", "service", a.name, "error", a.err)
 			}
 		}
+	}
+	if h.limits != nil {
+		result["redis"] = h.limits.state() // told, but no reason: the limits hold without it
 	}
 	if ok && !h.ok && !h.at.IsZero() {
 		h.log.Info("ready again")

@@ -53,13 +53,17 @@ type Server struct {
 	ids     *correlation.Middleware
 	health  *health
 	timeout time.Duration
+	delay   time.Duration
 	log     *slog.Logger
 }
 
 // New builds the stack; its error lists every mistake.
 func New(d Deps) (*Server, error) {
-	s := &Server{health: newHealth(d.Checks, d.Log), timeout: d.Config.ShutdownTimeout, log: d.Log}
-	b, err := newStack(d)
+	s := &Server{health: newHealth(d.Checks, d.Log), timeout: d.Config.ShutdownTimeout, delay: d.Config.DrainDelay, log: d.Log}
+	if d.Store != nil {
+		s.health.limits = &storeWatch{log: d.Log}
+	}
+	b, err := newStack(d, s.health.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +73,7 @@ func New(d Deps) (*Server, error) {
 	d.Routes(mux, func(next http.Handler) http.Handler { return d.Authenticate(b.perUser.Handler(next)) })
 	mux.Handle("GET /api/stack", b.explain())
 	mux.Handle("/api/", problems.Fallback(mux)) // JSON, never the app's page
-	s.handler = b.wrap(mux)
+	s.handler = s.health.lastAnswers(b.wrap(mux))
 	return s, nil
 }
 
@@ -86,7 +90,7 @@ type stack struct {
 	csrf    *http.CrossOriginProtection // nil unless a cookie authenticates
 }
 
-func newStack(d Deps) (*stack, error) {
+func newStack(d Deps, watch *storeWatch) (*stack, error) {
 	c := d.Config
 	var b stack
 	var errs []error
@@ -95,7 +99,7 @@ func newStack(d Deps) (*stack, error) {
 			errs = append(errs, err)
 		}
 	}
-	proxies, err := forwarded.Platform(c.Platform)
+	proxies, err := c.Forwarded()
 	check(err)
 	b.client, err = forwarded.New(proxies)
 	if check(err); err != nil {
@@ -131,9 +135,9 @@ func newStack(d Deps) (*stack, error) {
 		MaxAge:         time.Hour,
 	})
 	check(err)
-	b.perIP, err = ratelimit.New(d.perIP(b.client.ClientIP))
+	b.perIP, err = ratelimit.New(watch.watching(d.perIP(b.client.ClientIP)))
 	check(err)
-	b.perUser, err = ratelimit.New(d.perUser(b.client.ClientIP))
+	b.perUser, err = ratelimit.New(watch.watching(d.perUser(b.client.ClientIP)))
 	check(err)
 	if c.TokenDelivery == "cookie" {
 		b.csrf = http.NewCrossOriginProtection()
@@ -213,6 +217,12 @@ func isAPI(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/auth/")
 }
 
+// isHealth are the probes: a balancer asks several times a second, from the one
+// address that it has.
+func isHealth(r *http.Request) bool {
+	return r.URL.Path == "/health" || r.URL.Path == "/health/ready"
+}
+
 func times(limits []ratelimit.Limit, n int64) []ratelimit.Limit {
 	out := make([]ratelimit.Limit, len(limits))
 	for i, l := range limits {
@@ -234,7 +244,7 @@ func (d Deps) perIP(clientIP func(*http.Request) netip.Addr) ratelimit.Config {
 			// A page is many files; a Flutter build is thirty.
 			{
 				Name: "files", Limits: []ratelimit.Limit{{Requests: 1000, Per: time.Minute}},
-				Match: func(r *http.Request) bool { return !isAPI(r) && r.URL.Path != "/health" },
+				Match: func(r *http.Request) bool { return !isAPI(r) && !isHealth(r) },
 			},
 		},
 		Store: d.Store, Replicas: c.Replicas, ClientIP: clientIP, KeySecret: d.KeySecret,
@@ -273,7 +283,8 @@ func (b *stack) explain() http.Handler {
 	})
 }
 
-// Run serves until ctx ends, then drains: readiness goes off, streams are told,
+// Run serves until ctx ends, then drains: readiness goes off, and after the delay,
+// when the load balancer sends no more, nobody is let in, streams are told,
 // requests finish, and what is left after the timeout is cut.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	base, cut := context.WithCancel(context.Background())
@@ -300,9 +311,12 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.health.drain()
-	s.log.Info("draining", "timeout", s.timeout.String())
+	s.log.Info("draining", "delay", s.delay.String(), "timeout", s.timeout.String())
 	drain, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
+	// Shutdown closes the port and idle connections at once. What a balancer has
+	// sent there in the same moment is lost, and it must not send a POST twice.
+	time.Sleep(s.delay)
 	err := srv.Shutdown(drain)
 	if errors.Is(err, context.DeadlineExceeded) {
 		cut()

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
+	"github.com/gatehouse-go/gatehouse/ratelimit"
 )
 
 // syncBuffer is a log that several goroutines write.
@@ -52,7 +53,7 @@ func newServer(t testing.TB, env map[string]string, edit func(*Deps)) (*Server, 
 	e := map[string]string{
 		"ENVIRONMENT": "production", "SECRET_KEY": "hT9v0cXq2Lr7mZ4sWk1uYb8eNf5dGj3a",
 		"BACKEND_URL": "https://app.example.com", "DATABASE_URL": "postgres://u:p@127.0.0.1/d",
-		"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "s", "PLATFORM": "railway",
+		"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "s", "PLATFORM": "railway", "DRAIN_DELAY": "0",
 		"RATE_LIMIT_DEFAULT": "5/hour", "CORS_ORIGINS": "https://www.example.org",
 	}
 	maps.Copy(e, env)
@@ -298,6 +299,112 @@ func TestSIGTERMDrains(t *testing.T) {
 	assert.Contains(t, log.String(), "draining")
 	_, err = net.Dial("tcp", ln.Addr().String())
 	assert.Error(t, err, "the port is closed")
+}
+
+// A load balancer needs a moment to see that readiness is off. Until then nothing
+// it sends may be lost, on open connections or new ones.
+func TestNothingIsRefusedDuringTheDrainDelay(t *testing.T) {
+	s, log := newServer(t, map[string]string{"DRAIN_DELAY": "1s"}, nil)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, ln) }()
+	dial := func() (get func() *http.Response) {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		from := bufio.NewReader(conn)
+		return func() *http.Response {
+			fmt.Fprint(conn, "GET /health HTTP/1.1\r\nHost: app.example.com\r\n\r\n")
+			resp, err := http.ReadResponse(from, nil)
+			require.NoError(t, err)
+			require.NotEmpty(t, body(t, resp))
+			return resp
+		}
+	}
+	before := dial()
+	assert.False(t, before().Close)
+	stop()
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "draining") }, 5*time.Second, time.Millisecond)
+	for name, get := range map[string]func() *http.Response{"a connection from before": before, "a new one": dial()} {
+		resp := get()
+		assert.Equal(t, 200, resp.StatusCode, name)
+		assert.True(t, resp.Close, "%s: it ends with this answer", name)
+	}
+	assert.Equal(t, 503, ask(s, "GET", "/health/ready").StatusCode)
+	require.NoError(t, <-done)
+	_, err = net.Dial("tcp", ln.Addr().String())
+	assert.Error(t, err, "the port is closed")
+}
+
+// awayStore fails on demand.
+type awayStore struct {
+	ratelimit.Store
+	away atomic.Bool
+}
+
+func (s *awayStore) Do(ctx context.Context, op ratelimit.Op, b []ratelimit.Bucket, out []ratelimit.Level) error {
+	if s.away.Load() {
+		return errors.New("connection refused")
+	}
+	return s.Store.Do(ctx, op, b, out)
+}
+
+func TestAnOutageOfTheSharedStoreIsOneLineAndNoReasonToBeNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, err := ratelimit.NewMemory(ratelimit.MemoryConfig{})
+		require.NoError(t, err)
+		store := &awayStore{Store: memory}
+		s, log := newServer(t, map[string]string{"RATE_LIMIT_DEFAULT": "1000/minute"}, func(d *Deps) { d.Store = store })
+		const lost, found = "redis is away", "redis is back"
+		counts := func() [2]int {
+			return [2]int{strings.Count(log.String(), lost), strings.Count(log.String(), found)}
+		}
+		many := func() {
+			for range 50 {
+				assert.Equal(t, 200, ask(s, "GET", "/api/stack").StatusCode)
+			}
+		}
+		ready := func() string {
+			time.Sleep(2 * readyFor)
+			resp := ask(s, "GET", "/health/ready")
+			assert.Equal(t, 200, resp.StatusCode)
+			return body(t, resp)
+		}
+		many()
+		assert.Equal(t, [2]int{0, 0}, counts())
+		assert.JSONEq(t, `{"redis":"ok"}`, ready())
+
+		store.away.Store(true)
+		many()
+		time.Sleep(time.Hour)
+		many()
+		assert.Equal(t, [2]int{1, 0}, counts())
+		assert.JSONEq(t, `{"redis":"away"}`, ready())
+		for range 10 { // of a cluster, one part
+			many()
+			store.away.Store(!store.away.Load())
+		}
+		assert.Equal(t, [2]int{1, 0}, counts())
+
+		store.away.Store(false)
+		many()
+		time.Sleep(quiet)
+		many()
+		assert.Equal(t, [2]int{1, 1}, counts())
+		assert.JSONEq(t, `{"redis":"ok"}`, ready())
+		store.away.Store(true)
+		many()
+		assert.Equal(t, [2]int{2, 1}, counts(), "the next outage")
+	})
+}
+
+func TestProbesAreLimitedByNothing(t *testing.T) {
+	s, _ := newServer(t, nil, nil)
+	for range 2000 {
+		require.Equal(t, 200, ask(s, "GET", "/health/ready").StatusCode)
+	}
 }
 
 func TestWhatIsLeftAfterTheTimeoutIsCut(t *testing.T) {
