@@ -47,6 +47,7 @@ func TestTheMiddlewareAllocatesThreeTimesAtMost(t *testing.T) {
 	assert.LessOrEqual(t, measure(ratelimit.Config{Rules: generous("a")}), 3.0, "one rule")
 	assert.LessOrEqual(t, measure(ratelimit.Config{Rules: generous("a"), KeySecret: make([]byte, 32)}), 3.0, "with a secret")
 	assert.LessOrEqual(t, measure(ratelimit.Config{Rules: generous("a", "b")}), 3.0, "two rules")
+	assert.LessOrEqual(t, measure(ratelimit.Config{Rules: generous("a"), NoPermit: true}), 2.0, "without a permit")
 	assert.LessOrEqual(t, measure(ratelimit.Config{Rules: generous("a"), Headers: ratelimit.HeadersNone}), 2.0, "without headers")
 	assert.LessOrEqual(t, measure(ratelimit.Config{Rules: []ratelimit.Rule{perIP(1)}}), 4.0, "refused")
 }
@@ -64,6 +65,7 @@ func BenchmarkMiddleware(b *testing.B) {
 		{"allowed", &ratelimit.Config{Rules: generous("a")}},
 		{"allowed, with a secret", &ratelimit.Config{Rules: generous("a"), KeySecret: make([]byte, 32)}},
 		{"allowed by two rules", &ratelimit.Config{Rules: two}},
+		{"allowed, no permit", &ratelimit.Config{Rules: generous("a"), NoPermit: true}},
 		{"allowed, no headers", &ratelimit.Config{Rules: generous("a"), Headers: ratelimit.HeadersNone}},
 		{"refused", &ratelimit.Config{Rules: []ratelimit.Rule{{Name: "a", Limits: []ratelimit.Limit{{Requests: 1, Per: 24 * time.Hour}}}}}},
 	} {

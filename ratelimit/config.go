@@ -47,6 +47,10 @@ type Config struct {
 	// Observe is told of every decision, for metrics and logs. It is called in
 	// the request's goroutine and must not block.
 	Observe func(Event)
+	// NoPermit spares the copy of the request in whose context the [Permit]
+	// stands, half of what a limiter costs: for a service in which no handler
+	// charges or refunds. One that tries gets ErrUnknownRule.
+	NoPermit bool
 	// KeySecret makes the keys that the Store sees an HMAC: without it, whoever
 	// reads a shared store can find the clients' addresses by trying all of them.
 	// At least 16 bytes, the same on every replica; changing it forgets all

@@ -51,6 +51,34 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// A client has the bucket of the address that netip reads from RemoteAddr, and of
+// no address where netip reads none.
+func FuzzPeer(f *testing.F) {
+	for _, s := range []string{
+		"192.0.2.1:4711", "0.0.0.0:0", "255.255.255.255:65535", "256.0.2.1:1", "01.2.3.4:5", "00.2.3.4:5", "1.2.3.4:65536", "1.2.3.4:99999",
+		"1.2.3.4:00080", "1.2.3.4:000080", "1.2.3.4:", "1.2.3.4", "1.2.3:4", "1.2.3.4.5:6", "1..3.4:5", "1.2.3.4:5:6", "1.2.3.4:+5", "1.2.3.4:05",
+		"[2001:db8::1]:80", "[::ffff:192.0.2.1]:80", "[fe80::1%eth0]:80", "@", "", "99999999999.2.3.4:5", "1.2.3.4:0",
+	} {
+		f.Add(s)
+	}
+	var got ratelimit.Key
+	m, err := ratelimit.New(ratelimit.Config{
+		Rules:   []ratelimit.Rule{perIP(1_000_000)},
+		Observe: func(e ratelimit.Event) { got = e.Key },
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	h := m.Handler(ok)
+	f.Fuzz(func(t *testing.T, s string) {
+		ap, _ := netip.ParseAddrPort(s)
+		status(h, from(s))
+		if want := ratelimit.KeyOfAddr(ap.Addr()); got != want {
+			t.Fatalf("%q: the bucket of %v, netip says %v", s, got, want)
+		}
+	})
+}
+
 // Two sequences of parts have one key if and only if they are equal, however the
 // parts are cut; an address has the key of its network as netip cuts it.
 func FuzzKeys(f *testing.F) {

@@ -213,3 +213,45 @@ func TestADryRunOfAConcurrencyBoundCountsRequestsInFlight(t *testing.T) {
 	assert.Equal(t, 200, status(h, byAlice()))
 	assert.Empty(t, ev.take())
 }
+
+func TestWithoutAPermitTheRequestStaysWhatItIsAndChargingIsAnError(t *testing.T) {
+	m := newLimiter(t, ratelimit.Config{NoPermit: true, Rules: []ratelimit.Rule{perIP(2), *streams(1)}})
+	var outside *http.Request
+	entered, release := make(chan struct{}, 1), make(chan struct{})
+	h := m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		assert.Same(t, outside, r)
+		assert.ErrorIs(t, ratelimit.PermitFrom(r.Context()).Charge(r.Context(), "per-ip", 1), ratelimit.ErrUnknownRule)
+		entered <- struct{}{}
+		<-release
+		panic(http.ErrAbortHandler)
+	}))
+	outside = from("192.0.2.1:1")
+	var wg sync.WaitGroup
+	wg.Go(func() { assert.PanicsWithValue(t, http.ErrAbortHandler, func() { serve(h, outside) }) })
+	<-entered
+	assert.Equal(t, 429, status(h, from("192.0.2.1:1")), "one at once")
+	close(release)
+	wg.Wait()
+	outside = from("192.0.2.1:1")
+	assert.Panics(t, func() { serve(h, outside) }, "the place is free again")
+	<-entered
+	assert.Equal(t, 429, status(h, from("192.0.2.1:1")), "two a minute")
+}
+
+func TestAPermitRemembersAnyNumberOfRules(t *testing.T) {
+	rules := generous("a", "b", "c", "d")
+	for i := range rules {
+		rules[i].Limits[0].Requests = 100 // a token in fourteen minutes
+	}
+	rules[3].DryRun = true
+	m := newLimiter(t, ratelimit.Config{Rules: rules})
+	h := m.Handler(calling(t, func(ctx context.Context, p *ratelimit.Permit) {
+		for i, r := range rules {
+			assert.NoError(t, p.Charge(ctx, r.Name, int64(10*i)))
+		}
+	}))
+	serve(h, from("192.0.2.1:1"))
+	for i, r := range rules {
+		assert.Equal(t, []int64{99 - int64(10*i)}, remaining(t, m, r.Name), r.Name)
+	}
+}

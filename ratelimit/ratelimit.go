@@ -26,6 +26,7 @@ type Middleware struct {
 	deny     func(http.ResponseWriter, *http.Request, Decision)
 	observe  func(Event)
 	headers  HeaderMode
+	noPermit bool
 	reduced  *problem.Problem
 
 	away     atomic.Bool // the store failed when last asked
@@ -48,6 +49,7 @@ func New(c Config) (*Middleware, error) {
 		deny:     c.Deny,
 		observe:  c.Observe,
 		headers:  c.Headers,
+		noPermit: c.NoPermit,
 		reduced:  reducedCapacity(),
 		leaseKey: rand.Uint64(),
 	}
@@ -90,19 +92,10 @@ func (m *Middleware) compile(bad *mistakes.List, c Config) {
 	}
 }
 
-// peer is the address at the other end of the connection; invalid where it has
-// none (a unix socket).
-func peer(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr()
-}
-
 // Handler returns next behind the rules. It calls next once, with a request
-// whose context holds the [Permit], or not at all. It never wraps the
-// ResponseWriter: streams, hijacking and deadlines work as without it.
+// whose context holds the [Permit] (with NoPermit the very request it got), or
+// not at all. It never wraps the ResponseWriter: streams, hijacking and deadlines
+// work as without it.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("ratelimit: Handler: next is nil; for the default mux pass http.DefaultServeMux")
@@ -119,6 +112,10 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 			return
 		}
 	}
+	if m.noPermit {
+		m.admit(w, r, next, c)
+		return
+	}
 	in := &admitted{}
 	in.permit.m, in.permit.outer = m, r.Context()
 	if c != nil {
@@ -129,6 +126,21 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	in.request = *r.WithContext(in) // inlined: the copy in between stays on the stack
 	defer in.done(r)
 	next.ServeHTTP(w, &in.request)
+}
+
+// admit calls next with the request as it is.
+func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, next http.Handler, c *call) {
+	var p *Permit
+	if c != nil {
+		if len(c.leases) > 0 {
+			p = &Permit{m: m, outer: r.Context()}
+			p.hold(c)
+		}
+		m.setFields(w.Header(), c, nil)
+		m.done(c)
+	}
+	defer p.Release()
+	next.ServeHTTP(w, r)
 }
 
 // Take decides about a request without answering it: for a WebSocket's messages,

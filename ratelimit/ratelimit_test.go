@@ -22,9 +22,14 @@ import (
 )
 
 func TestMiddlewareSuite(t *testing.T) {
+	t.Run("with a permit", func(t *testing.T) { runSuite(t, false) })
+	t.Run("without", func(t *testing.T) { runSuite(t, true) })
+}
+
+func runSuite(t *testing.T, noPermit bool) {
 	mwtest.Run(t, mwtest.Suite{
 		New: func(t testing.TB) (mwtest.Middleware, func()) {
-			c := ratelimit.Config{Rules: []ratelimit.Rule{
+			c := ratelimit.Config{NoPermit: noPermit, Rules: []ratelimit.Rule{
 				perIP(1_000_000),
 				{
 					Name: "poor", Match: func(r *http.Request) bool { return r.Header.Get("X-Poor") != "" },

@@ -27,6 +27,7 @@ type rule struct {
 
 // A limitSet is what one request is asked for by one rule.
 type limitSet struct {
+	rule   *rule
 	limits []*limit
 	least  int64  // the smallest burst: a cost above it never fits
 	header string // the line of RateLimit-Policy
@@ -90,7 +91,7 @@ func (c *compiler) rule(at string, in Rule) *rule {
 	if in.Concurrent > 0 {
 		lease = c.lease(r, at, in)
 	}
-	r.base = newSet(c.limits(r, at+".Limits", in.Limits, several, names), lease)
+	r.base = newSet(r, c.limits(r, at+".Limits", in.Limits, several, names), lease)
 	for _, tier := range slices.Sorted(maps.Keys(in.Tiers)) {
 		if r.tiers == nil {
 			r.tiers = make(map[string]*limitSet, len(in.Tiers))
@@ -99,15 +100,15 @@ func (c *compiler) rule(at string, in Rule) *rule {
 		if len(in.Tiers[tier]) == 0 {
 			c.bad.Add(at, "", "has no limits; to refuse or to free a tier use Match")
 		}
-		set := newSet(c.limits(r, at, in.Tiers[tier], several, names), lease)
+		set := newSet(r, c.limits(r, at, in.Tiers[tier], several, names), lease)
 		r.tiers[tier] = &set
 	}
 	r.Limits, r.Tiers = nil, nil // the caller's
 	return r
 }
 
-func newSet(limits []*limit, lease *limit) limitSet {
-	set := limitSet{limits: limits, least: maxBurst}
+func newSet(r *rule, limits []*limit, lease *limit) limitSet {
+	set := limitSet{rule: r, limits: limits, least: maxBurst}
 	if lease != nil {
 		set.limits = append(set.limits, lease)
 	}

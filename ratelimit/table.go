@@ -216,13 +216,16 @@ func (s *shard) lock(m *Memory) {
 	}
 	s.ops++
 	if s.ops%sweepEvery == 0 {
-		s.sweep(m, 1)
+		s.sweep(m, sweepSlots)
 	}
 }
 
 const (
-	// sweepEvery is how many operations move the clock hand by one slot.
-	sweepEvery = 16
+	// sweepEvery is how many operations move the clock hand by sweepSlots: by
+	// several at once, for it has to fetch them from memory, and neighbours cost
+	// little more than one.
+	sweepEvery = 256
+	sweepSlots = 16
 	// sweepOnAdd is how many it moves before the table grows by one: more than
 	// one, so that the hand comes round.
 	sweepOnAdd = 3

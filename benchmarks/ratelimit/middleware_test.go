@@ -113,6 +113,7 @@ func BenchmarkMiddleware(b *testing.B) {
 		handler("by hand, same fields", byHand(next)),
 		handler("by hand, and a permit", byHand(withPermit(next))),
 		handler("gatehouse", limiterFor(ratelimit.Config{}).Handler(next)),
+		handler("gatehouse, NoPermit", limiterFor(ratelimit.Config{NoPermit: true}).Handler(next)),
 		handler("gatehouse, no fields", limiterFor(ratelimit.Config{Headers: ratelimit.HeadersNone}).Handler(next)),
 		handler("gatehouse, KeySecret", limiterFor(ratelimit.Config{KeySecret: make([]byte, 32)}).Handler(next)),
 		handler("bare handler", next),
