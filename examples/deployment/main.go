@@ -19,6 +19,7 @@ import (
 
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/data"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/hosting"
 )
 
 const usage = `usage: deployment [command]
@@ -29,6 +30,9 @@ const usage = `usage: deployment [command]
   healthcheck       exit 0 if the server on PORT answers (for containers)
   backup FILE       copy the SQLite database while it is in use
   restore FILE      put a backup in the place of the SQLite database; stop the server first
+  hosting HOST API DIR
+                    write the frontend for a host of its own: cloudflare, netlify
+                    or vercel; API is this service's origin
   version           print the version
 
 Everything is configured by the environment; see .env.production.example.
@@ -58,6 +62,12 @@ func command(ctx context.Context, args []string, env func(string) string, stdout
 	case name == "help" || name == "-h" || name == "--help":
 		fmt.Fprint(stdout, usage)
 		return nil
+	case name == "hosting":
+		app, err := frontend(config.Config{StaticDir: env("STATIC_DIR")})
+		if err != nil {
+			return err
+		}
+		return hosting.Command(args, app, stdout)
 	}
 	c, err := config.Load(env)
 	if err != nil {
