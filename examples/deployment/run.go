@@ -20,8 +20,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gatehouse-go/gatehouse/correlation"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/ai"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/api"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/auth"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/chat"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/data"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/devidp"
@@ -98,13 +100,20 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 			u, _ := auth.UserFrom(r.Context())
 			return u.ID
 		},
-		Checks: map[string]func(context.Context) error{"database": db.Ready},
-		Routes: func(mux *http.ServeMux, protect func(http.Handler) http.Handler) {
+		Checks:    map[string]func(context.Context) error{"database": db.Ready},
+		Upstreams: answers(c).Hosts(),
+		Routes: func(mux *http.ServeMux, p server.Parts) (server.Drain, error) {
 			login.Register(mux)
-			api.Register(mux, db, protect)
+			api.Register(mux, db, p.Protect)
 			if idp != nil {
 				mux.Handle(devidp.Prefix, idp)
 			}
+			hub, err := newHub(c, db, p, log)
+			if err != nil {
+				return nil, err
+			}
+			hub.Register(mux, p.Protect)
+			return hub.Drain, nil
 		},
 	}
 	if c.RedisURL != "" {
@@ -213,6 +222,36 @@ func providers(c config.Config, idp *devidp.IDP) []auth.Provider {
 		})
 	}
 	return all
+}
+
+// answers says whom chat asks.
+func answers(c config.Config) ai.Settings {
+	endpoint := func(e config.Endpoint) ai.Endpoint {
+		return ai.Endpoint{Key: ai.Key(e.Key.Reveal()), BaseURL: e.BaseURL, Model: e.Model}
+	}
+	return ai.Settings{
+		Order: c.AI.Order, Anthropic: endpoint(c.AI.Anthropic), Gemini: endpoint(c.AI.Gemini), DeepSeek: endpoint(c.AI.DeepSeek),
+		MaxTokens: c.AI.MaxTokens,
+	}
+}
+
+// newHub makes chat, or, without a provider, what says that it is not configured.
+func newHub(c config.Config, db *data.DB, p server.Parts, log *slog.Logger) (*chat.Hub, error) {
+	h := chat.Config{
+		Data: db, Limits: p.ChatLimits, Places: p.ChatPlaces, MaxTokens: c.AI.MaxTokens, StreamMax: c.StreamMax, Log: log,
+	}
+	for i, limit := range c.RateAITokens {
+		if burst := max(limit.Burst, limit.Requests); i == 0 || burst < h.Budget {
+			h.Budget = burst
+		}
+	}
+	if len(c.AI.Order) > 0 {
+		var err error
+		if h.Provider, err = ai.New(answers(c), &http.Client{Transport: p.Transport(ai.NewTransport())}); err != nil {
+			return nil, err
+		}
+	}
+	return chat.New(h), nil
 }
 
 // redisLog takes the client's own lines, of which an outage makes one for each

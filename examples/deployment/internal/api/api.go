@@ -189,7 +189,7 @@ func (a api) listMessages(w http.ResponseWriter, r *http.Request, u data.User) e
 	}
 	page := struct {
 		Messages []Message `json:"messages"`
-		Next     string        `json:"next,omitempty"` // the value of ?after= for the next page
+		Next     string    `json:"next,omitempty"` // the value of ?after= for the next page
 	}{Messages: []Message{}}
 	for _, m := range messages {
 		page.Messages = append(page.Messages, MessageOf(m))

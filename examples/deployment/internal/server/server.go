@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-go/gatehouse"
 	"github.com/gatehouse-go/gatehouse/correlation"
 	"github.com/gatehouse-go/gatehouse/corsx"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/chat"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/problems"
 	"github.com/gatehouse-go/gatehouse/forwarded"
@@ -39,12 +40,28 @@ type Deps struct {
 	Authenticate func(http.Handler) http.Handler
 	// UserID tells whose request it is, "" outside Authenticate.
 	UserID func(*http.Request) string
-	// Routes registers everything under /api, /auth and /dev. protect is
-	// Authenticate with the limits per user inside.
-	Routes func(mux *http.ServeMux, protect func(http.Handler) http.Handler)
+	// Routes registers everything under /api, /auth and /dev. It returns a Drain,
+	// or nil.
+	Routes func(mux *http.ServeMux, p Parts) (Drain, error)
+	// Upstreams are the hosts that get the correlation ID, by Parts.Transport.
+	Upstreams []string
 	// Checks are what /health/ready asks, by name.
 	Checks map[string]func(context.Context) error
 	Log    *slog.Logger
+}
+
+// A Drain is called when nobody is let in any more: streams are to end. ctx ends
+// with the shutdown's time. wait is called after the last request.
+type Drain func(ctx context.Context) (wait func())
+
+// Parts are what the stack lends to the routes.
+type Parts struct {
+	// Protect is Authenticate with the limits per user inside.
+	Protect func(http.Handler) http.Handler
+	// ChatLimits and ChatPlaces have the rules of package chat.
+	ChatLimits, ChatPlaces *ratelimit.Middleware
+	// Transport passes the correlation ID on to Deps.Upstreams.
+	Transport func(http.RoundTripper) http.RoundTripper
 }
 
 // Server serves the application.
@@ -54,6 +71,7 @@ type Server struct {
 	health  *health
 	timeout time.Duration
 	delay   time.Duration
+	drain   Drain
 	log     *slog.Logger
 }
 
@@ -70,7 +88,13 @@ func New(d Deps) (*Server, error) {
 	s.ids = b.ids
 	mux := http.NewServeMux()
 	s.health.register(mux)
-	d.Routes(mux, func(next http.Handler) http.Handler { return d.Authenticate(b.perUser.Handler(next)) })
+	s.drain, err = d.Routes(mux, Parts{
+		Protect:    func(next http.Handler) http.Handler { return d.Authenticate(b.perUser.Handler(next)) },
+		ChatLimits: b.chatLimits, ChatPlaces: b.chatPlaces, Transport: b.ids.Transport,
+	})
+	if err != nil {
+		return nil, err
+	}
 	mux.Handle("GET /api/stack", b.explain())
 	mux.Handle("/api/", problems.Fallback(mux)) // JSON, never the app's page
 	s.handler = s.health.lastAnswers(b.wrap(mux))
@@ -86,8 +110,10 @@ type stack struct {
 	cors    *corsx.Middleware
 	perIP   *ratelimit.Middleware
 	perUser *ratelimit.Middleware
-	app     *spa.Middleware
-	csrf    *http.CrossOriginProtection // nil unless a cookie authenticates
+	// Asked by package chat itself.
+	chatLimits, chatPlaces *ratelimit.Middleware
+	app                    *spa.Middleware
+	csrf                   *http.CrossOriginProtection // nil unless a cookie authenticates
 }
 
 func newStack(d Deps, watch *storeWatch) (*stack, error) {
@@ -106,7 +132,7 @@ func newStack(d Deps, watch *storeWatch) (*stack, error) {
 		return nil, errors.Join(errs...) // the rest asks it
 	}
 	b.ids, err = correlation.New(correlation.Config{
-		Logger: d.Log, ClientIP: b.client.ClientIP, SlowAfter: 2 * time.Second,
+		Logger: d.Log, ClientIP: b.client.ClientIP, SlowAfter: 2 * time.Second, PropagateTo: d.Upstreams,
 		// Probes every few seconds would be most of the log.
 		Skip: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/health") },
 	})
@@ -138,6 +164,10 @@ func newStack(d Deps, watch *storeWatch) (*stack, error) {
 	b.perIP, err = ratelimit.New(watch.watching(d.perIP(b.client.ClientIP)))
 	check(err)
 	b.perUser, err = ratelimit.New(watch.watching(d.perUser(b.client.ClientIP)))
+	check(err)
+	b.chatLimits, err = ratelimit.New(watch.watching(d.limiter(b.client.ClientIP, chat.LimitRules(c, d.UserID))))
+	check(err)
+	b.chatPlaces, err = ratelimit.New(watch.watching(d.limiter(b.client.ClientIP, chat.PlaceRules(c, d.UserID))))
 	check(err)
 	if c.TokenDelivery == "cookie" {
 		b.csrf = http.NewCrossOriginProtection()
@@ -235,30 +265,30 @@ func times(limits []ratelimit.Limit, n int64) []ratelimit.Limit {
 // perIP limits what nobody has to log in for.
 func (d Deps) perIP(clientIP func(*http.Request) netip.Addr) ratelimit.Config {
 	c := d.Config
-	return ratelimit.Config{
-		Rules: []ratelimit.Rule{
-			{Name: "ip", Limits: c.RateDefault, Match: isAPI},
-			// An attacker with a whole network: a household has a /56 or /48 of
-			// IPv6, a hosting customer often a /24 of IPv4.
-			{Name: "network", Limits: times(c.RateDefault, 10), Key: ratelimit.ByNetwork(24, 48), Match: isAPI},
-			// A page is many files; a Flutter build is thirty.
-			{
-				Name: "files", Limits: []ratelimit.Limit{{Requests: 1000, Per: time.Minute}},
-				Match: func(r *http.Request) bool { return !isAPI(r) && !isHealth(r) },
-			},
+	return d.limiter(clientIP, []ratelimit.Rule{
+		{Name: "ip", Limits: c.RateDefault, Match: isAPI},
+		// An attacker with a whole network: a household has a /56 or /48 of
+		// IPv6, a hosting customer often a /24 of IPv4.
+		{Name: "network", Limits: times(c.RateDefault, 10), Key: ratelimit.ByNetwork(24, 48), Match: isAPI},
+		// A page is many files; a Flutter build is thirty.
+		{
+			Name: "files", Limits: []ratelimit.Limit{{Requests: 1000, Per: time.Minute}},
+			Match: func(r *http.Request) bool { return !isAPI(r) && !isHealth(r) },
 		},
-		Store: d.Store, Replicas: c.Replicas, ClientIP: clientIP, KeySecret: d.KeySecret,
-	}
+	})
 }
 
-// perUser limits who is logged in, wherever they are. The rule for AI answers
-// takes its place beside this one.
+// perUser limits who is logged in, wherever they are.
 func (d Deps) perUser(clientIP func(*http.Request) netip.Addr) ratelimit.Config {
+	return d.limiter(clientIP, []ratelimit.Rule{{
+		Name: "user", Limits: d.Config.RateDefault, Key: ratelimit.ByValue(d.UserID),
+	}})
+}
+
+// limiter has its rules; the store and all else is the same for all limiters.
+func (d Deps) limiter(clientIP func(*http.Request) netip.Addr, rules []ratelimit.Rule) ratelimit.Config {
 	return ratelimit.Config{
-		Rules: []ratelimit.Rule{{
-			Name: "user", Limits: d.Config.RateDefault, Key: ratelimit.ByValue(d.UserID),
-		}},
-		Store: d.Store, Replicas: d.Config.Replicas, ClientIP: clientIP, KeySecret: d.KeySecret,
+		Rules: rules, Store: d.Store, Replicas: d.Config.Replicas, ClientIP: clientIP, KeySecret: d.KeySecret,
 	}
 }
 
@@ -317,12 +347,17 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	// Shutdown closes the port and idle connections at once. What a balancer has
 	// sent there in the same moment is lost, and it must not send a POST twice.
 	time.Sleep(s.delay)
+	wait := func() {}
+	if s.drain != nil {
+		wait = s.drain(drain)
+	}
 	err := srv.Shutdown(drain)
 	if errors.Is(err, context.DeadlineExceeded) {
 		cut()
 		err = srv.Close()
 		s.log.Warn("requests were cut after the shutdown timeout")
 	}
+	wait()
 	s.ids.Flush()
 	return err
 }

@@ -73,8 +73,8 @@ func newServer(t testing.TB, env map[string]string, edit func(*Deps)) (*Server, 
 			})
 		},
 		UserID: func(r *http.Request) string { return r.Header.Get("X-User") },
-		Routes: func(mux *http.ServeMux, protect func(http.Handler) http.Handler) {
-			mux.Handle("GET /api/items/{id}", protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Routes: func(mux *http.ServeMux, p Parts) (Drain, error) {
+			mux.Handle("GET /api/items/{id}", p.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, "item")
 			})))
 			mux.HandleFunc("POST /auth/google/initiate", func(w http.ResponseWriter, r *http.Request) {
@@ -82,6 +82,7 @@ func newServer(t testing.TB, env map[string]string, edit func(*Deps)) (*Server, 
 					w.WriteHeader(http.StatusRequestEntityTooLarge)
 				}
 			})
+			return nil, nil
 		},
 		Log: slog.New(slog.NewJSONHandler(log, nil)),
 	}
@@ -270,12 +271,13 @@ func TestTheStackPageTellsWhatWasDecided(t *testing.T) {
 func TestSIGTERMDrains(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	s, log := newServer(t, map[string]string{"SHUTDOWN_TIMEOUT": "10s"}, func(d *Deps) {
-		d.Routes = func(mux *http.ServeMux, _ func(http.Handler) http.Handler) {
+		d.Routes = func(mux *http.ServeMux, _ Parts) (Drain, error) {
 			mux.HandleFunc("GET /api/slow", func(w http.ResponseWriter, _ *http.Request) {
 				close(entered)
 				<-release
 				fmt.Fprint(w, "finished")
 			})
+			return nil, nil
 		}
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -410,12 +412,13 @@ func TestProbesAreLimitedByNothing(t *testing.T) {
 func TestWhatIsLeftAfterTheTimeoutIsCut(t *testing.T) {
 	entered, ended := make(chan struct{}), make(chan struct{})
 	s, log := newServer(t, map[string]string{"SHUTDOWN_TIMEOUT": "100ms"}, func(d *Deps) {
-		d.Routes = func(mux *http.ServeMux, _ func(http.Handler) http.Handler) {
+		d.Routes = func(mux *http.ServeMux, _ Parts) (Drain, error) {
 			mux.HandleFunc("GET /api/stuck", func(_ http.ResponseWriter, r *http.Request) {
 				close(entered)
 				<-r.Context().Done()
 				close(ended)
 			})
+			return nil, nil
 		}
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
