@@ -101,7 +101,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 			return u.ID
 		},
 		Checks:    map[string]func(context.Context) error{"database": db.Ready},
-		Upstreams: answers(c).Hosts(),
+		Upstreams: c.AI.Settings().Hosts(),
 		Routes: func(mux *http.ServeMux, p server.Parts) (server.Drain, error) {
 			login.Register(mux)
 			api.Register(mux, db, p.Protect)
@@ -224,17 +224,6 @@ func providers(c config.Config, idp *devidp.IDP) []auth.Provider {
 	return all
 }
 
-// answers says whom chat asks.
-func answers(c config.Config) ai.Settings {
-	endpoint := func(e config.Endpoint) ai.Endpoint {
-		return ai.Endpoint{Key: ai.Key(e.Key.Reveal()), BaseURL: e.BaseURL, Model: e.Model}
-	}
-	return ai.Settings{
-		Order: c.AI.Order, Anthropic: endpoint(c.AI.Anthropic), Gemini: endpoint(c.AI.Gemini), DeepSeek: endpoint(c.AI.DeepSeek),
-		MaxTokens: c.AI.MaxTokens,
-	}
-}
-
 // newHub makes chat, or, without a provider, what says that it is not configured.
 func newHub(c config.Config, db *data.DB, p server.Parts, log *slog.Logger) (*chat.Hub, error) {
 	h := chat.Config{
@@ -247,7 +236,7 @@ func newHub(c config.Config, db *data.DB, p server.Parts, log *slog.Logger) (*ch
 	}
 	if len(c.AI.Order) > 0 {
 		var err error
-		if h.Provider, err = ai.New(answers(c), &http.Client{Transport: p.Transport(ai.NewTransport())}); err != nil {
+		if h.Provider, err = ai.New(c.AI.Settings(), &http.Client{Transport: p.Transport(ai.NewTransport())}); err != nil {
 			return nil, err
 		}
 	}
@@ -270,7 +259,7 @@ func limits(ctx context.Context, c config.Config, log *slog.Logger) (*redisstore
 	if err != nil {
 		return nil, nil, errors.New("REDIS_URL: is no Redis URL") // the error would repeat the password
 	}
-	store, err := redisstore.New(redisstore.Config{Client: client, Prefix: "gatehouse:"})
+	store, err := redisstore.New(redisstore.Config{Client: client, Prefix: "gatehouse:", Timeout: c.RedisTimeout})
 	if err != nil {
 		client.Close()
 		return nil, nil, err

@@ -6,10 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// Echo is the provider without a key, for development.
-const Echo = "echo"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/ai"
+)
 
 // streamMax is half a minute less than the shortest limit of the platforms that
 // forwarded.Platform knows: Cloud Run ends a response after 5 minutes unless told
@@ -31,6 +30,7 @@ var vendors = []struct {
 // all the same, and chat says that it is not configured: the rest of the
 // application needs no AI.
 func (l *loader) ai(c Config) AI {
+	before := len(l.errs)
 	a := AI{
 		MaxTokens:  l.number("AI_MAX_TOKENS", 4096, 1, 1_000_000),
 		Concurrent: l.number("AI_CONCURRENT", 2, 1, 100),
@@ -38,7 +38,7 @@ func (l *loader) ai(c Config) AI {
 	order := l.list("AI_PROVIDER_ORDER")
 	for _, v := range vendors {
 		e := v.of(&a)
-		*e = l.endpoint(c, v.key, v.prefix)
+		*e = l.endpoint(v.key, v.prefix)
 		if order == nil && e.Key != "" {
 			a.Order = append(a.Order, v.name)
 		}
@@ -50,14 +50,28 @@ func (l *loader) ai(c Config) AI {
 		a.Order = order
 		l.order(c, order)
 	} else if a.Order == nil && !c.Production() {
-		a.Order = []string{Echo}
+		a.Order = []string{ai.Echo}
 	}
 	for _, limit := range c.RateAITokens {
 		if burst := max(limit.Burst, limit.Requests); burst < int64(a.MaxTokens) {
 			l.bad("RATE_LIMIT_AI_TOKENS", "%d tokens are less than one answer may take: AI_MAX_TOKENS is %d", burst, a.MaxTokens)
 		}
 	}
+	if a.Order != nil && len(l.errs) == before {
+		_, err := ai.New(a.Settings(), nil) // what else it does not like
+		l.wrap("AI_PROVIDER_ORDER", err)
+	}
 	return a
+}
+
+// Settings are those of package ai.
+func (a AI) Settings() ai.Settings {
+	of := func(e Endpoint) ai.Endpoint {
+		return ai.Endpoint{Key: ai.Key(e.Key.Reveal()), BaseURL: e.BaseURL, Model: e.Model}
+	}
+	return ai.Settings{
+		Order: a.Order, Anthropic: of(a.Anthropic), Gemini: of(a.Gemini), DeepSeek: of(a.DeepSeek), MaxTokens: a.MaxTokens,
+	}
 }
 
 func (l *loader) order(c Config, order []string) {
@@ -67,7 +81,7 @@ func (l *loader) order(c Config, order []string) {
 				return true
 			}
 		}
-		return name == Echo
+		return name == ai.Echo
 	}
 	for i, name := range order {
 		switch {
@@ -75,9 +89,9 @@ func (l *loader) order(c Config, order []string) {
 			l.bad("AI_PROVIDER_ORDER", "%q is none of anthropic, gemini, deepseek", name)
 		case slices.Contains(order[:i], name):
 			l.bad("AI_PROVIDER_ORDER", "names %s twice", name)
-		case name == Echo && c.Production():
+		case name == ai.Echo && c.Production():
 			l.bad("AI_PROVIDER_ORDER", `"echo" repeats what it is told; production needs a provider, or no AI at all: leave it empty`)
-		case name == Echo && len(order) > 1:
+		case name == ai.Echo && len(order) > 1:
 			l.bad("AI_PROVIDER_ORDER", `"echo" stands alone: it never fails, and would hide that another did`)
 		}
 	}
@@ -85,9 +99,9 @@ func (l *loader) order(c Config, order []string) {
 
 // endpoint has no default for the model: their names go out of use within months,
 // and a program that was built before would stop answering one day.
-func (l *loader) endpoint(c Config, key, prefix string) Endpoint {
+func (l *loader) endpoint(key, prefix string) Endpoint {
 	e := Endpoint{
-		Key: Secret(l.env(key)), BaseURL: l.baseURL(prefix+"_BASE_URL", c), Model: l.env(prefix + "_MODEL"),
+		Key: Secret(l.env(key)), BaseURL: l.baseURL(prefix + "_BASE_URL"), Model: l.env(prefix + "_MODEL"),
 	}
 	if strings.ContainsFunc(e.Key.Reveal(), notVisible) {
 		l.bad(key, "has a space or a character that no key has; was it copied with a line break?")
@@ -103,9 +117,9 @@ func (l *loader) endpoint(c Config, key, prefix string) Endpoint {
 
 func notVisible(r rune) bool { return r <= ' ' || r > '~' }
 
-// baseURL may have a path, as a gateway's has. In production it is https, or on
-// this very machine: the key and all that users say pass over it.
-func (l *loader) baseURL(variable string, c Config) string {
+// baseURL may have a path, as a gateway's has. It is https, or on this very
+// machine: the key and all that users say pass over it.
+func (l *loader) baseURL(variable string) string {
 	v := l.env(variable)
 	if v == "" {
 		return ""
@@ -116,8 +130,8 @@ func (l *loader) baseURL(variable string, c Config) string {
 		l.bad(variable, "is no URL like https://gateway.example.com/v1 (no user, query or fragment)") // it may hold a key
 		return ""
 	}
-	if c.Production() && u.Scheme != "https" && !loopback(u.Hostname()) {
-		l.bad(variable, "%q must be https in production: the key would cross the network in the clear", v)
+	if u.Scheme != "https" && !loopback(u.Hostname()) {
+		l.bad(variable, "%q must be https: the key would cross the network in the clear", v)
 	}
 	return u.String()
 }

@@ -35,6 +35,9 @@ type Config struct {
 	// RedisURL shares the rate limits between replicas; empty: in memory. Package
 	// server knows its forms: one server, a cluster, Sentinel.
 	RedisURL Secret
+	// RedisTimeout is how long a request waits for Redis at most, everything
+	// included. Then it counts as away.
+	RedisTimeout time.Duration
 	// RateDefault is per client address on /api and /auth, RateAI per user: the
 	// answers asked for. RateAITokens is what they may cost one user, in tokens.
 	RateDefault, RateAI, RateAITokens []ratelimit.Limit

@@ -94,6 +94,7 @@ func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
 		{"ANTHROPIC_BASE_URL", "http://gateway.example.com", "must be https"},
 		{"GEMINI_BASE_URL", "https://user:pass@gateway.example.com", "no user"},
 		{"DEEPSEEK_BASE_URL", "gateway.example.com", "is no URL"},
+		{"GEMINI_BASE_URL", "http://10.0.0.7", "must be https"},
 		{"DEEPSEEK_MODEL", "a model", "is no model's name"},
 		{"GOOGLE_CLIENT_SECRET", "", "is missing"},
 		{"MICROSOFT_CLIENT_ID", "only", "is missing"},
@@ -104,6 +105,7 @@ func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
 		{"STATIC_DIR", "/does/not/exist", "is no directory"},
 		{"LOG_LEVEL", "loud", "is none of"},
 		{"SHUTDOWN_TIMEOUT", "soon", "is not a duration"},
+		{"REDIS_TIMEOUT", "11s", "at most 10s"},
 		{"DRAIN_DELAY", "soon", "is not a duration"},
 		{"DRAIN_DELAY", "25s", "is not shorter than SHUTDOWN_TIMEOUT"},
 		{"TRUSTED_PROXIES", "haproxy", "TRUSTED_PROXIES"},
@@ -248,10 +250,10 @@ func TestTheAnswersComeFromWhoHasAKey(t *testing.T) {
 			}
 		})
 	}
-	for name, want := range map[string]string{"ANTHROPIC_MODEL": "ANTHROPIC_MODEL: is missing", "ANTHROPIC_API_KEY": "copied with a line break"} {
+	for name, want := range map[string]string{"ANTHROPIC_MODEL": "ANTHROPIC_MODEL: is missing", "ANTHROPIC_API_KEY": "copied with a line break", "DEEPSEEK_MODEL": "no model's name"} {
 		e := valid()
 		maps.Copy(e, keys)
-		e[name] = map[string]string{"ANTHROPIC_API_KEY": "sk-hush\n"}[name]
+		e[name] = map[string]string{"ANTHROPIC_API_KEY": "sk-hush\n", "DEEPSEEK_MODEL": "../d"}[name]
 		_, err := Load(env(e))
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "hush")

@@ -37,6 +37,7 @@ func Load(env func(string) string) (Config, error) {
 		MicrosoftTenant:   cmp.Or(env("MICROSOFT_TENANT"), "common"),
 		TokenDelivery:     l.oneOf("TOKEN_DELIVERY", "code", "cookie", "query"),
 		RedisURL:          l.redis("REDIS_URL"),
+		RedisTimeout:      l.redisTimeout("REDIS_TIMEOUT"),
 		RateDefault:       l.limits("RATE_LIMIT_DEFAULT", "100/minute"),
 		RateAI:            l.limits("RATE_LIMIT_AI", "10/minute"),
 		RateAITokens:      l.limits("RATE_LIMIT_AI_TOKENS", "200000/day"),
@@ -212,6 +213,16 @@ func (l *loader) redis(variable string) Secret {
 			"and Sentinel's redis://sentinel1:26379/0?master_name=NAME&addr=sentinel2:26379")
 	}
 	return Secret(v)
+}
+
+// redisTimeout is 25 ms: some twenty trips within a data centre, and nobody feels
+// it when Redis is gone.
+func (l *loader) redisTimeout(variable string) time.Duration {
+	d := l.duration(variable, 25*time.Millisecond)
+	if d > 10*time.Second {
+		l.bad(variable, "%s is more than a request can wait: at most 10s", d)
+	}
+	return d
 }
 
 // oauth refuses half a registration.

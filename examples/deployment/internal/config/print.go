@@ -28,6 +28,7 @@ func (c Config) Print(w io.Writer) error {
 	row("DATABASE_URL", redactURL(c.Database.DSN))
 	row("DATABASE_UNPOOLED_URL", redactURL(c.Database.UnpooledDSN))
 	row("REDIS_URL", redactURL(c.RedisURL.Reveal()))
+	row("REDIS_TIMEOUT", c.RedisTimeout)
 	row("RATE_LIMIT_DEFAULT", limits(c.RateDefault))
 	row("RATE_LIMIT_AI", limits(c.RateAI))
 	row("RATE_LIMIT_AI_TOKENS", limits(c.RateAITokens))
