@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"mime"
 	"net/http"
 	"strconv"
@@ -26,6 +27,10 @@ const (
 // firstText is how long a question waits for the provider before its client gets
 // the headers: until then a failure is a status, and nothing is saved.
 const firstText = 3 * time.Second
+
+// stopWait is how long a stop waits for the end: another replica hears of it
+// within saveEvery, and so do we of what it did.
+const stopWait = 3 * time.Second
 
 // Register adds the routes to the mux, each behind protect.
 func (h *Hub) Register(mux *http.ServeMux, protect func(http.Handler) http.Handler) {
@@ -132,7 +137,7 @@ func (h *Hub) request(history []data.Message, content string) ai.Request {
 	}
 	req := ai.Request{MaxTokens: h.MaxTokens}
 	for _, m := range history[from:] {
-		// Half an answer would teach the model to break off.
+		// What has failed is no answer: it would teach the model to break off.
 		if m.Content != "" && (m.State == data.Done || m.State == data.Stopped) {
 			req.Messages = append(req.Messages, ai.Message{Role: m.Role, Content: m.Content})
 		}
@@ -197,29 +202,37 @@ func (h *Hub) reattach(w http.ResponseWriter, r *http.Request, u data.User) erro
 	return nil
 }
 
-// stopAnswer asks the owner, which is here or where the row is read. That the
-// answer has ended already is no failure.
+// stopAnswer asks the owner, which is here or where the row is read, and waits a
+// moment: 204, it has ended, if not of this; 202, it is going to.
 func (h *Hub) stopAnswer(w http.ResponseWriter, r *http.Request, u data.User) error {
 	m, err := h.Data.Message(r.Context(), u.ID, r.PathValue("id"), r.PathValue("mid"))
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	a := h.live[m.ID]
-	h.mu.Unlock()
-	switch {
-	case a != nil && a.stop != nil:
+	a := h.attach(r.Context(), u.ID, m)
+	defer a.leave()
+	if a.stop != nil {
 		a.stop(errStopped)
-	case m.Abandoned():
-		err = h.Data.InterruptAnswer(r.Context(), m.ID)
-	case m.State == data.Streaming:
-		err = h.Data.StopAnswer(r.Context(), m.ID)
+	} else if m.State == data.Streaming {
+		if err := h.Data.StopAnswer(r.Context(), m.ID); err != nil && !errors.Is(err, data.ErrNotFound) {
+			return err
+		}
 	}
-	if err != nil && err != data.ErrNotFound {
-		return err
+	patience := time.NewTimer(stopWait)
+	defer patience.Stop()
+	for {
+		_, _, end, changed := a.after(0)
+		if end != nil {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-patience.C:
+			w.WriteHeader(http.StatusAccepted)
+			return nil
+		}
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // lastEventID is the offset that an ID of ours names. Who sends another has

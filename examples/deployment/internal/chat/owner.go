@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -125,13 +124,15 @@ func (h *Hub) ending(ctx context.Context, j *job, result ai.Result, err error) (
 		m.State, m.Failure, end.retryAfter = failureOf(err)
 	}
 	end.takenBack = m.State == data.Failed && j.takeBack()
-	level := slog.LevelInfo
-	if m.State == data.Failed {
-		level = slog.LevelWarn
-	}
-	h.Log.Log(ctx, level, "answer", "state", m.State, "provider", m.Provider, "model", m.Model, "stop_reason", end.stopReason,
+	log := []any{
+		"state", m.State, "provider", m.Provider, "model", m.Model, "stop_reason", end.stopReason,
 		"input_tokens", usage.Input, "output_tokens", usage.Output, "duration", time.Since(j.began).Round(time.Millisecond).String(),
-		"error", err)
+	}
+	if err == nil {
+		h.Log.InfoContext(ctx, "answer", log...)
+	} else {
+		h.Log.WarnContext(ctx, "answer", append(log, "error", err)...)
+	}
 	return end, usage
 }
 
