@@ -69,7 +69,8 @@ func files(t *testing.T) []deployed {
 		}
 	}
 	all = append(all, deployed{
-		"render.yaml", "render", "RENDER", env, []string{web["healthCheckPath"].(string)},
+		"render.yaml", "render", "RENDER", env,
+		[]string{web["healthCheckPath"].(string)},
 		time.Duration(web["maxShutdownDelaySeconds"].(int)) * time.Second, 0,
 	})
 
@@ -84,7 +85,8 @@ func files(t *testing.T) []deployed {
 		}
 		all = append(all, deployed{
 			".railway/railway.ts with " + replicas, "railway", "RAILWAY_PROJECT_ID", env,
-			[]string{app.Deploy.HealthcheckPath}, time.Duration(app.Deploy.DrainingSeconds) * time.Second, 0,
+			[]string{app.Deploy.HealthcheckPath},
+			time.Duration(app.Deploy.DrainingSeconds) * time.Second, 0,
 		})
 	}
 	return all
