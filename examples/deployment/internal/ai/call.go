@@ -144,7 +144,7 @@ func (v *vendor) read(body io.Reader, a *answer) error {
 		case err == nil:
 			err = v.format.event(ev, a)
 		case err == io.EOF: //nolint:errorlint // that of Next itself: a clean end
-			if err = v.ended(events.Ignored(), a); err == nil {
+			if err = v.ended(events.Rest(), a); err == nil {
 				a.done = true
 			}
 		case errors.Is(err, sse.ErrTooLong), errors.Is(err, errEndless):
@@ -163,9 +163,9 @@ func (v *vendor) read(body io.Reader, a *answer) error {
 }
 
 // ended looks at a stream that ended cleanly.
-func (v *vendor) ended(ignored []byte, a *answer) error {
-	if len(ignored) > 0 {
-		if e := v.format.failure(http.StatusOK, ignored); e != nil {
+func (v *vendor) ended(rest []byte, a *answer) error {
+	if len(rest) > 0 {
+		if e := v.format.failure(http.StatusOK, rest); e != nil {
 			return e
 		}
 		return &Error{Kind: Cut, Message: "ended with something that is no event"}

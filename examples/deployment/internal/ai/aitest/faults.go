@@ -122,10 +122,13 @@ func (a *answer) stream() {
 	_ = a.flush()
 	a.write(head)
 	if a.script.Noise {
-		a.write(": keep-alive\n\nretry: 10\nfoo: bar\nid: 1\n\n" + a.server.recording("thoughts.sse"))
+		a.write(": keep-alive\n\nretry: 10\nid: 1\n\n")
 	}
 	if a.before() {
 		return
+	}
+	if a.script.Noise {
+		a.write("foo: bar\n" + a.server.recording("thoughts.sse"))
 	}
 	for i, piece := range a.script.Pieces {
 		if a.wait(a.script.Delay) {
@@ -225,7 +228,7 @@ func (a *answer) after(event string) bool {
 	case SilentAfterText:
 		a.wait(time.Hour)
 	case EndlessText:
-		a.forever(strings.Repeat(event, 64))
+		a.forever(strings.Replace(event, a.script.Pieces[0], strings.Repeat("more ", 4000), 1))
 	default:
 		return false
 	}

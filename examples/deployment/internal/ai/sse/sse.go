@@ -38,7 +38,7 @@ type Reader struct {
 	hasData    bool
 	typ, data  []byte
 	id         []byte
-	ignored    []byte
+	rest       []byte
 	emptyReads int
 }
 
@@ -52,7 +52,7 @@ func NewReader(src io.Reader, maxBytes int) *Reader {
 // At the end of the stream it returns io.EOF, and what came after the last empty
 // line is dropped: it may be half an event.
 func (r *Reader) Next() (Event, error) {
-	r.typ, r.data, r.ignored, r.hasData = r.typ[:0], r.data[:0], r.ignored[:0], false
+	r.typ, r.data, r.rest, r.hasData = r.typ[:0], r.data[:0], r.rest[:0], false
 	for {
 		line, err := r.line()
 		switch {
@@ -70,10 +70,28 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// Ignored returns, after an error of Next, up to 4 KiB of the lines since the last
-// event that are no field of the standard. Gemini has ended streams with the bare
-// JSON of an error, which the standard's rules make invisible.
-func (r *Reader) Ignored() []byte { return r.ignored }
+// Rest returns, after io.EOF, what has come since the last event and became none,
+// up to 4 KiB: lines that are no field of the standard, the data of an event whose
+// empty line is missing, half a line. Comments and retry are left out. By the
+// standard all of it is invisible, but Gemini has ended streams with the bare JSON
+// of an error.
+func (r *Reader) Rest() []byte {
+	rest := r.rest
+	if r.hasData {
+		rest = keep(rest, r.data)
+	}
+	if half := r.buf[r.start:r.end]; len(half) > 0 && half[0] != ':' {
+		rest = keep(rest, half)
+	}
+	return rest
+}
+
+func keep(rest, line []byte) []byte {
+	if room := 4096 - len(rest); len(line) > room {
+		line = line[:room]
+	}
+	return append(rest, line...)
+}
 
 // field takes one line that is not empty.
 func (r *Reader) field(line []byte) error {
@@ -94,9 +112,7 @@ func (r *Reader) field(line []byte) error {
 		}
 	case "", "retry": // a comment; a time that is of no use here
 	default:
-		if len(r.ignored)+len(line) < 4096 {
-			r.ignored = append(append(r.ignored, line...), '\n')
-		}
+		r.rest = keep(r.rest, line)
 	}
 	return nil
 }

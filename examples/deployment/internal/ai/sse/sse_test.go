@@ -180,14 +180,24 @@ func TestErrorsOfTheSourceComeThrough(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrNoProgress)
 }
 
-func TestWhatIsNoFieldCanBeLookedAt(t *testing.T) {
-	r := sse.NewReader(strings.NewReader("foo: 1\ndata: a\n\n: comment\nretry: 1\n{\n  \"error\": {}\n}\n"+strings.Repeat("y", 5000)+"\n"), 10000)
-	_, err := r.Next()
-	require.NoError(t, err)
-	assert.Equal(t, "foo: 1\n", string(r.Ignored()))
-	_, err = r.Next()
-	require.ErrorIs(t, err, io.EOF)
-	assert.Equal(t, "{\n  \"error\": {}\n}\n", string(r.Ignored()))
+func TestWhatBecameNoEventCanBeLookedAt(t *testing.T) {
+	for stream, want := range map[string]string{
+		"data: a\n\n": "",
+		"data: a\n\n: comment\nretry: 1\n\n: half a com":    "",
+		"foo: 1\ndata: a\n\nbar: 2\n\n":                     "bar: 2",
+		"data: a\n\n{\n  \"error\": {}\n}\n\n":              `{  "error": {}}`,
+		"data: a\n\n{\"error\": {}}":                        `{"error": {}}`,
+		"data: a\n\ndata: {\"error\":\ndata: {}}\n":         "{\"error\":\n{}}\n",
+		"data: a\n\n" + strings.Repeat("y", 5000) + "\nz\n": strings.Repeat("y", 4096),
+		"data: a\n\n" + strings.Repeat("y", 5000):           strings.Repeat("y", 4096),
+	} {
+		r := sse.NewReader(iotest.OneByteReader(strings.NewReader(stream)), 10000)
+		_, err := r.Next()
+		require.NoError(t, err)
+		_, err = r.Next()
+		require.ErrorIs(t, err, io.EOF)
+		assert.Equal(t, want, string(r.Rest()), stream)
+	}
 }
 
 func TestEventsAreReadWithoutAllocating(t *testing.T) {
