@@ -16,7 +16,7 @@ func (tb *tab) page(name string) {
 		tb.open("/threads")
 		tb.send("#new-thread", "One of many")
 		tb.send("#message", "hello")
-		tb.until(`document.querySelector('.message')`)
+		tb.until(`document.querySelector('.message.assistant:not([aria-busy])')`)
 	default:
 		tb.open(name)
 		tb.until(`document.querySelector('#view h1') && document.querySelector('#account summary')`)

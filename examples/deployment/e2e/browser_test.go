@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,28 +22,36 @@ import (
 
 // One Chromium serves all tests of the package; every tab is a profile of its
 // own. No name but localhost leads anywhere.
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	ctx, stop, err := newChromium("EXCLUDE localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND")
+	stopChromium = stop
+	return ctx, err
+})
+
 var stopChromium = func() {}
 
-var chromium = sync.OnceValues(func() (context.Context, error) {
+// newChromium starts one that knows the hosts of the rules.
+func newChromium(hosts string, flags ...chromedp.ExecAllocatorOption) (context.Context, func(), error) {
 	dir, err := os.MkdirTemp("", "deployment-chromium-")
 	if err != nil {
-		return nil, err
+		return nil, func() {}, err
 	}
-	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(),
+	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), append([]chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(chromiumPath), chromedp.UserDataDir(dir), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoSandbox, // CI runs as root
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("host-resolver-rules", "EXCLUDE localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND"),
-		chromedp.WSURLReadTimeout(60*time.Second))
+		chromedp.Flag("host-resolver-rules", hosts),
+		chromedp.WSURLReadTimeout(60 * time.Second),
+	}, flags...)...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	stopChromium = func() {
+	stop := func() {
 		cancel()
 		cancelAlloc()
 		_ = os.RemoveAll(dir)
 	}
-	return ctx, chromedp.Do(ctx, chromedp.Navigate("about:blank"))
-})
+	return ctx, stop, chromedp.Do(ctx, chromedp.Navigate("about:blank"))
+}
 
 var chromiumPath string
 
@@ -50,7 +59,8 @@ var chromiumPath string
 // goes over its address bar is noted.
 type tab struct {
 	*program
-	ctx context.Context
+	ctx    context.Context
+	origin string // of the pages; "": the program's own
 
 	logged sync.Mutex
 	lines  []string
@@ -67,6 +77,11 @@ func (p *program) tab() *tab {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return p.tabIn(browser)
+}
+
+func (p *program) tabIn(browser context.Context) *tab {
+	p.t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	p.t.Cleanup(cancel)
 	tb := &tab{program: p, ctx: ctx}
@@ -137,7 +152,7 @@ func (tb *tab) open(path string) {
 	tb.t.Helper()
 	ctx, cancel := context.WithTimeout(tb.ctx, limit)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Navigate(tb.url+path)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(cmp.Or(tb.origin, tb.url)+path)); err != nil {
 		tb.fatal(fmt.Errorf("open %s: %w", path, err))
 	}
 }

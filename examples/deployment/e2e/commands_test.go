@@ -92,7 +92,7 @@ func production() []string {
 		"BACKEND_URL=https://api.example.com", "FRONTEND_URL=https://app.example.com",
 		"DATABASE_URL=postgresql+asyncpg://app:Tr0ub4dor-and-3@db.example.com/app", "REDIS_URL=rediss://:R3dis-horse-battery@redis.example.com:6379/0",
 		"GOOGLE_CLIENT_ID=client-id-of-google", "GOOGLE_CLIENT_SECRET=GOCSPX-staple-of-google",
-		"ANTHROPIC_API_KEY=sk-ant-correct-horse", "REPLICAS=2", "PLATFORM=railway",
+		"ANTHROPIC_API_KEY=sk-ant-correct-horse", "ANTHROPIC_MODEL=a-model", "REPLICAS=2", "PLATFORM=railway",
 	}
 }
 

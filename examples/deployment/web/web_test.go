@@ -67,7 +67,7 @@ func TestAssetsAreKeptForEverAndThePageIsNot(t *testing.T) {
 	m := app(t)
 	names, err := fs.Glob(web.FS, "assets/*")
 	require.NoError(t, err)
-	require.Len(t, names, 8)
+	require.Len(t, names, 11)
 	for _, name := range append(names, "index.html", "favicon.svg") {
 		w := httptest.NewRecorder()
 		m.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "GET", "/"+name, nil))

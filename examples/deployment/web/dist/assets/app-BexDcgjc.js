@@ -1,10 +1,10 @@
 // The shell: which page is shown, who is logged in, and what the last answer said.
-import { answers, limits } from './api-CVWM2tN3.js';
-import { busy, copyable, failure, h, say } from './dom-DMwleU7M.js';
-import { callbackPage, loginPage } from './login-0QhJk7dn.js';
-import { changes, logout, person, user } from './session-YIP8DlCE.js';
-import { stackPage } from './stack-J2oW8ppe.js';
-import { threadPage, threadsPage } from './threads-IGXPVgZb.js';
+import { answers, limits } from './api-FTuQ_ruC.js';
+import { busy, copyable, failure, h, say } from './dom-xZUvG20a.js';
+import { callbackPage, loginPage } from './login-ihvIoJok.js';
+import { changes, logout, person, user } from './session-qpKYvsBm.js';
+import { stackPage } from './stack-ogwKIAfD.js';
+import { threadPage, threadsPage } from './threads-SfmNk6Pd.js';
 
 const view = document.querySelector('#view');
 

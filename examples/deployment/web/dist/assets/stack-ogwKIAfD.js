@@ -1,6 +1,6 @@
 // What the server decided about one request, told by its own answer.
-import { call, limits } from './api-CVWM2tN3.js';
-import { busy, copyable, failure, h, plural, say } from './dom-DMwleU7M.js';
+import { call, limits } from './api-FTuQ_ruC.js';
+import { busy, copyable, failure, h, plural, say } from './dom-xZUvG20a.js';
 
 const headers = [
   ['Content-Security-Policy', 'where scripts, styles and the rest may come from; injected ones do not run'],
@@ -58,7 +58,7 @@ export async function stackPage({ signal }) {
       section('What it saw', 'Read from the connection and from headers that can be trusted.', seen(answer.body)),
       section('What is left', 'Each limit is a bucket that refills while you wait.', left(answer)),
       section('What it answered', 'The headers of this very answer.',
-        described(headers.map(([name, why]) => [name, h('code', {}, answer.headers.get(name) ?? '(not sent)'), why]))));
+        described(headers.map(([name, why]) => [name, h('code', {}, answer.headers.get(name) ?? '(not sent, or not for scripts of other origins)'), why]))));
   };
   const attempt = async (work) => {
     try {

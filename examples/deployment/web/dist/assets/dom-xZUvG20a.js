@@ -33,15 +33,32 @@ export function ago(iso) {
 
 export const plural = (n, one, many = one + 's') => `${n} ${n === 1 ? one : many}`;
 
-// busy runs the work of a button or form once at a time. The button keeps the
-// focus: it is not disabled, a second press just does nothing.
-export async function busy(button, work) {
-  if (button.getAttribute('aria-disabled') === 'true') return;
+// hold keeps a button from being pressed until the function that it returns is
+// called. The button is not disabled: it would lose the focus.
+const held = new WeakMap();
+
+export function hold(button) {
+  held.set(button, (held.get(button) ?? 0) + 1);
   button.setAttribute('aria-disabled', 'true');
+  let mine = 1;
+  return () => {
+    held.set(button, held.get(button) - mine);
+    mine = 0; // a second call does nothing
+    if (held.get(button) === 0) button.removeAttribute('aria-disabled');
+  };
+}
+
+export const isHeld = (button) => button.getAttribute('aria-disabled') === 'true';
+
+// busy runs the work of a button or form once at a time: a second press just does
+// nothing.
+export async function busy(button, work) {
+  if (isHeld(button)) return;
+  const release = hold(button);
   try {
     await work();
   } finally {
-    button.removeAttribute('aria-disabled');
+    release();
   }
 }
 
@@ -91,36 +108,63 @@ export function copyable(value, what) {
 }
 
 // failure shows a problem in words: what happened, what can be done, the
-// correlation ID to quote, and for a refusal by the limits the time to wait.
-export function failure(problem, retry) {
+// correlation ID to quote, and for a refusal by the limits the time to wait. until
+// then the button to try again is held, and any other that would only be refused.
+export function failure(problem, retry, button) {
   if (problem.name === 'AbortError') return ''; // the user went elsewhere
   if (!problem.title) console.error(problem); // a mistake in this program
-  const button = retry && h('button', { type: 'button', click: () => busy(button, retry) }, 'Try again');
+  const again = retry && h('button', { type: 'button', click: () => busy(again, retry) }, 'Try again');
   const wait = problem.retryAfter > 0 && h('p', { class: 'wait' });
   const box = h('section', { class: 'failure', role: 'alert' },
     h('h2', {}, problem.title ?? 'Something went wrong here'),
     h('p', {}, problem.detail ?? 'This page made a mistake. Reload it, and try again.'),
-    problem.status === 401 && h('p', {}, h('a', { href: location.pathname }, 'Log in')), wait, button,
+    problem.status === 401 && h('p', {}, h('a', { href: location.pathname }, 'Log in')), wait, again,
     problem.id && h('p', { class: 'fine' }, 'Correlation ID ', copyable(problem.id, 'correlation ID')));
-  if (wait) countdown(box, wait, button, problem.retryAfter);
+  if (wait) countdown(box, wait, [again, button].filter(Boolean), problem.retryAfter);
   return box;
+}
+
+// duration says seconds in one unit, never too short: "40 seconds", "3 hours".
+export function duration(seconds) {
+  if (seconds <= 90) return plural(seconds, 'second');
+  if (seconds <= 90 * 60) return plural(Math.ceil(seconds / 60), 'minute');
+  return plural(Math.ceil(seconds / 3600), 'hour');
 }
 
 // The seconds are for the eye: in the alert they would be read out one by one,
 // so the alert says them once.
-function countdown(box, wait, button, seconds) {
+function countdown(box, wait, buttons, seconds) {
   const until = Date.now() + seconds * 1000;
   const number = h('span', { 'aria-hidden': 'true' });
-  wait.append(h('span', { class: 'hidden' }, `Wait ${plural(seconds, 'second')}.`), number);
-  button?.setAttribute('aria-disabled', 'true');
+  const releases = buttons.map(hold);
+  const sentence = (left) => `You can try again in ${duration(left)}.`;
+  wait.append(h('span', { class: 'hidden' }, sentence(seconds)), number);
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    number.textContent = left > 0 ? `Wait ${plural(left, 'second')}.` : 'You can try again now.';
+    number.textContent = left > 0 ? sentence(left) : 'You can try again now.';
     if (left > 0) return;
     clearInterval(timer);
-    button?.removeAttribute('aria-disabled');
+    releases.forEach((release) => release());
     if (box.isConnected) say('You can try again now.');
   };
   const timer = setInterval(tick, 250);
   tick();
+}
+
+// speaker lets a screen reader hear a text that grows: each sentence once, as soon
+// as it is whole. A live region around the text itself would begin again with
+// every piece.
+export function speaker() {
+  const log = document.querySelector('#spoken');
+  let rest = '';
+  const out = (text) => { if (text.trim()) log.append(h('p', {}, text.trim())); };
+  log.replaceChildren();
+  return {
+    hear(text) {
+      const [, whole, tail] = (rest + text).match(/^([^]*(?:[.!?:…]["')\]]*\s|[。！？\n]))?([^]*)$/);
+      out(whole ?? '');
+      rest = tail;
+    },
+    end() { out(rest); rest = ''; },
+  };
 }

@@ -1,5 +1,7 @@
-import { call } from './api-CVWM2tN3.js';
-import { ago, busy, dialog, failure, h, say } from './dom-DMwleU7M.js';
+import { answering, ending, resume } from './answer-p2rK97X0.js';
+import { call } from './api-FTuQ_ruC.js';
+import { ask } from './chat-IUXOjH4z.js';
+import { ago, busy, dialog, failure, h, say } from './dom-xZUvG20a.js';
 
 const maxTitle = 200;
 const maxContent = 32000;
@@ -7,20 +9,27 @@ const maxContent = 32000;
 const pathOf = (id) => `/api/threads/${encodeURIComponent(id)}`;
 
 // more shows a button that appends the next page of a list, while there is one.
+// It returns the place of the button, and all, which loads the rest of the list.
 function more(list, next, load, row) {
   const slot = h('div', { class: 'slot' });
-  const show = (cursor) => {
+  let cursor;
+  const page = async () => {
+    const loaded = await load(cursor);
+    const rows = loaded.rows.map((one) => row(one));
+    list.append(...rows);
+    show(loaded.next);
+    return rows;
+  };
+  const show = (at) => {
+    cursor = at;
     if (!cursor) return slot.replaceChildren();
     const button = h('button', {
       type: 'button', class: 'quiet',
       click: () => busy(button, async () => {
         try {
-          const page = await load(cursor);
-          const rows = page.rows.map(row);
-          list.append(...rows);
+          const rows = await page();
           rows[0]?.querySelector('a, button')?.focus();
           say(`${rows.length} more`);
-          show(page.next);
         } catch (problem) {
           slot.replaceChildren(failure(problem, () => show(cursor)));
         }
@@ -29,7 +38,7 @@ function more(list, next, load, row) {
     return slot.replaceChildren(button);
   };
   show(next);
-  return slot;
+  return { slot, async all() { while (cursor) await page(); } };
 }
 
 export async function threadsPage({ signal, go }) {
@@ -47,7 +56,7 @@ export async function threadsPage({ signal, go }) {
     content: [
       h('h1', {}, 'Threads'),
       newThread(go),
-      rows.length ? [list, more(list, next, load, row)]
+      rows.length ? [list, more(list, next, load, row).slot]
         : h('p', { class: 'empty' }, 'Nothing here yet. Give your first thread a title, and begin.'),
     ],
   };
@@ -84,27 +93,46 @@ export async function threadPage({ signal, go, params: { id } }) {
   const heading = h('h1', {}, thread.title);
   const empty = h('p', { class: 'empty' }, 'No messages yet. Write the first one below.');
   const list = h('ol', { class: 'messages', 'aria-label': 'Messages' });
-  const show = () => { empty.hidden = list.childElementCount > 0; };
-  const row = (message) => messageRow(id, message, show);
-  list.append(...rows.map(row));
-  show();
-  const rest = more(list, next, load, row);
-  // An answer that is streamed appends its row here too, and fills it as it comes.
-  const append = (message) => {
-    if (rest.childElementCount) return; // its place is on a page that is not shown yet
-    list.append(row(message));
-    show();
+  const talk = conversation(id, signal, () => { empty.hidden = list.childElementCount > 0; });
+  list.append(...rows.map((message) => talk.row(message)));
+  talk.changed();
+  const rest = more(list, next, load, talk.row);
+  talk.append = (message, live) => {
+    list.append(talk.row(message, live));
+    talk.changed();
     list.lastElementChild.scrollIntoView({ block: 'nearest' });
   };
+  // What the server has behind the last message that is shown: also a question
+  // whose sending seemed to fail.
+  talk.refresh = async () => {
+    await rest.all();
+    const { rows: fresh } = await load(talk.last);
+    fresh.forEach((message) => talk.append(message));
+    return fresh;
+  };
+  talk.all = rest.all;
   return {
     title: thread.title,
     content: [
       h('p', { class: 'crumbs' }, h('a', { href: '/threads' }, '← All threads')),
       h('div', { class: 'heading' }, heading, threadActions(thread, heading, go)),
       h('p', { class: 'fine' }, 'Begun ', ago(thread.created_at)),
-      empty, list, rest, composer(id, append),
+      empty, list, rest.slot, composer(id, talk),
     ],
   };
+}
+
+// conversation is what the rows and the composer of a thread share: which answers
+// are being written, and which message is the last.
+function conversation(threadID, signal, changed) {
+  const talk = { signal, changed, last: undefined, writing: new Set(), watch: () => {} };
+  talk.row = (message, live) => {
+    talk.last = message.id;
+    return messageRow(threadID, message, talk, live);
+  };
+  talk.begin = (answer) => { talk.writing.add(answer); talk.watch(); };
+  talk.end = (answer) => { talk.writing.delete(answer); talk.watch(); };
+  return talk;
 }
 
 function threadActions(thread, heading, go) {
@@ -133,17 +161,31 @@ function threadActions(thread, heading, go) {
 
 const authors = { user: 'You', assistant: 'Assistant', system: 'System' };
 
-function messageRow(threadID, message, changed) {
+// messageRow is a message; one that is still being written is filled as it comes.
+// live, if it is given, gets what shows the text of the stream that is open.
+function messageRow(threadID, message, talk, live) {
   const path = `${pathOf(threadID)}/messages/${encodeURIComponent(message.id)}`;
   const item = h('li', { class: `message ${message.role}` });
-  const view = (focus) => {
+  const view = (focus, problem) => {
     const edit = h('button', { type: 'button', class: 'quiet small', 'aria-label': 'Edit this message', click: form }, 'Edit');
     item.replaceChildren(
       h('div', { class: 'meta' }, h('strong', {}, authors[message.role] ?? message.role), ago(message.created_at),
         h('span', { class: 'row actions' }, edit,
           h('button', { type: 'button', class: 'quiet danger small', 'aria-label': 'Delete this message', click: remove }, 'Delete'))),
-      h('p', { class: 'text' }, message.content));
+      h('p', { class: 'text' }, message.content), ...[ending(message, problem, write)].filter(Boolean));
     if (focus) edit.focus();
+  };
+  const write = () => {
+    const answer = answering(item, threadID, message, (last, problem) => {
+      message = last;
+      talk.end(answer);
+      view(false, problem);
+      if (!problem) say(message.state === 'stopped' ? 'Stopped' : 'The answer is complete');
+    });
+    talk.begin(answer);
+    if (live) live(answer.show);
+    else resume(answer, threadID, message, talk.signal);
+    live = undefined; // the next time it is another stream
   };
   const form = () => {
     const error = h('div', { class: 'slot' });
@@ -176,12 +218,13 @@ function messageRow(threadID, message, changed) {
       await call('DELETE', path);
       const near = item.nextElementSibling ?? item.previousElementSibling;
       item.remove();
-      changed();
+      talk.changed();
       say('Message deleted');
       (near?.querySelector('button') ?? document.querySelector('#message')).focus();
     },
   });
-  view();
+  if (message.state === 'streaming') write();
+  else view();
   return item;
 }
 
@@ -191,27 +234,65 @@ function sendByKeyboard(textarea) {
   });
 }
 
-function composer(threadID, append) {
+function composer(threadID, talk) {
   const error = h('div', { class: 'slot' });
   const text = h('textarea', { id: 'message', name: 'content', maxlength: maxContent, required: true, rows: 4, 'aria-describedby': 'message-hint' });
-  const send = h('button', { class: 'primary' }, 'Send');
+  const send = h('button', { class: 'primary', id: 'send' }, 'Send');
+  const stop = h('button', { type: 'button', id: 'stop', hidden: true, click: () => busy(stop, halt) }, 'Stop the answer');
+  talk.watch = () => {
+    const focused = document.activeElement === stop;
+    stop.hidden = talk.writing.size === 0;
+    if (focused && stop.hidden) text.focus();
+  };
+  talk.watch(); // an answer may be under way already
+  async function halt() {
+    try {
+      await Promise.all([...talk.writing].map((answer) => answer.stop()));
+    } catch (problem) {
+      error.replaceChildren(failure(problem));
+    }
+  }
+  let unsure = ''; // a question whose sending failed: nobody knows how far it came
+  const arrived = async (content) => (await talk.refresh()).some((m) => m.role === 'user' && m.content === content);
+  const sent = () => {
+    unsure = text.value = '';
+    text.focus();
+    say('Sent. The answer is coming.');
+  };
+  const submit = async () => {
+    const content = text.value;
+    error.replaceChildren();
+    try {
+      if (unsure === content && await arrived(content)) return sent();
+      await talk.all(); // the answer's place is below them
+      let show;
+      await ask(threadID, content, {
+        begun(question, answer) {
+          talk.append(question);
+          talk.append(answer, (s) => { show = s; });
+          sent();
+        },
+        text: (piece) => show.text(piece),
+        waiting: (seconds) => show?.waiting(seconds),
+        ended: (message, problem) => show.ended(message, problem),
+      }, talk.signal);
+    } catch (problem) {
+      if (problem.name === 'AbortError') return undefined;
+      if (problem.unsure) {
+        unsure = content;
+        if (await arrived(content).catch(() => false)) return sent();
+      }
+      error.replaceChildren(failure(problem, undefined, send)); // the text stays
+    }
+    return undefined;
+  };
   sendByKeyboard(text);
   return h('form', {
     class: 'composer',
     submit: (e) => {
       e.preventDefault();
-      busy(send, async () => {
-        error.replaceChildren();
-        try {
-          append((await call('POST', `${pathOf(threadID)}/messages`, { body: { content: text.value } })).body);
-          text.value = '';
-          text.focus();
-          say('Message sent');
-        } catch (problem) {
-          error.replaceChildren(failure(problem)); // the text stays
-        }
-      });
+      busy(send, submit);
     },
   }, h('label', { for: 'message' }, 'Message'), text, error,
-  h('div', { class: 'row' }, h('span', { id: 'message-hint', class: 'fine grow' }, 'Ctrl and Enter send.'), send));
+  h('div', { class: 'row' }, h('span', { id: 'message-hint', class: 'fine grow' }, 'Ctrl and Enter send.'), stop, send));
 }
