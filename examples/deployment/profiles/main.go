@@ -28,7 +28,7 @@ func main() {
 	flag.Parse()
 	for _, t := range tiers {
 		if flag.NArg() == 1 && t.name == flag.Arg(0) {
-			if err := show(ctx, t, options{nginx: *nginx}, os.Stdout); err != nil {
+			if err := buildAndShow(ctx, t, options{nginx: *nginx}); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -46,8 +46,7 @@ func usage() {
 	}
 }
 
-// show runs the tier until ctx ends.
-func show(ctx context.Context, t tier, o options, out io.Writer) (err error) {
+func buildAndShow(ctx context.Context, t tier, o options) error {
 	dir, err := os.MkdirTemp("", "profile-bin-")
 	if err != nil {
 		return err
@@ -57,6 +56,11 @@ func show(ctx context.Context, t tier, o options, out io.Writer) (err error) {
 	if err := build(bin); err != nil {
 		return err
 	}
+	return show(ctx, bin, t, o, os.Stdout)
+}
+
+// show runs the tier until ctx ends.
+func show(ctx context.Context, bin string, t tier, o options, out io.Writer) (err error) {
 	m, err := newMachine(bin)
 	if err != nil {
 		return err
