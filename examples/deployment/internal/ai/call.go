@@ -62,15 +62,14 @@ func (a *answer) text(s string) error {
 // knows. An unknown one is an error: it may mean that the text is not whole.
 func (a *answer) stop(reason string, known map[string]string) error {
 	a.stopped = true
-	a.StopReason = reason
 	switch word := known[reason]; word {
 	case StopEnd, StopLength:
 		a.StopReason = word
 		return nil
 	case "":
-		return &Error{Kind: InBand, Message: "stopped for the reason " + clean(reason, "")}
+		return &Error{Kind: InBand, Message: "stopped for the reason " + reason}
 	default:
-		return &Error{Kind: Kind(word), Message: "stopped for the reason " + clean(reason, "")}
+		return &Error{Kind: Kind(word), Message: "stopped for the reason " + reason}
 	}
 }
 

@@ -197,7 +197,7 @@ func (e Endpoint) check(name string) error {
 	}
 	u, err := url.Parse(e.BaseURL)
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
 		// Not quoted, like the next one: it may hold a password.
 		wrong("the base URL is no URL like https://api.example.com")
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":

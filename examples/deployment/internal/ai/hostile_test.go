@@ -1,0 +1,155 @@
+package ai_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/ai"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/ai/aitest"
+)
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// answered is a provider whose every call is answered with this stream.
+func answered(t testing.TB, vendor string, body *string) ai.Provider {
+	t.Helper()
+	e := ai.Endpoint{Key: aitest.Key, Model: aitest.Model}
+	p, err := ai.New(ai.Settings{Order: []string{vendor}, Anthropic: e, Gemini: e, DeepSeek: e}, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}},
+			Body: io.NopCloser(strings.NewReader(*body)),
+		}, nil
+	})})
+	require.NoError(t, err)
+	return p
+}
+
+// recorded is the stream that a fake sends.
+func recorded(t testing.TB, vendor string, script aitest.Script) string {
+	t.Helper()
+	fake := aitest.New(t, vendor)
+	fake.Set(script)
+	var stream string
+	s := settings(fake)
+	p, err := ai.New(s, &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		stream = string(b)
+		return resp, resp.Body.Close()
+	})})
+	require.NoError(t, err)
+	_, _, _ = ask(t.Context(), p)
+	return stream
+}
+
+// Over HTTP/2, or with a Content-Length of a proxy, a cut stream may look like one
+// that ended cleanly.
+func TestAStreamThatEndsCleanlyAtAnyByteBeforeItsEndIsAnError(t *testing.T) {
+	for _, vendor := range vendors {
+		for _, noise := range []bool{false, true} {
+			stream := recorded(t, vendor, aitest.Script{EOL: "\n", Noise: noise})
+			part := stream
+			p := answered(t, vendor, &part)
+			text, _, err := ask(t.Context(), p)
+			require.NoError(t, err)
+			require.Equal(t, "Hello, world!", text)
+			for n := range len(stream) {
+				part = stream[:n]
+				text, _, err := ask(t.Context(), p)
+				require.Error(t, err, "%s: after %q", vendor, part[max(0, n-40):])
+				require.True(t, strings.HasPrefix("Hello, world!", text))
+			}
+		}
+	}
+}
+
+func TestAnErrorAtTheEndIsSeenHoweverItIsWritten(t *testing.T) {
+	bare := `{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}`
+	for _, end := range []string{bare, bare + "\n", bare + "\n\n", "\n" + bare, "data: " + bare, "data: " + bare + "\n", "data: " + bare + "\n\n", "data: {\"error\":", "<html>"} {
+		stream := recorded(t, ai.Gemini, aitest.Script{EOL: "\n"}) + end
+		_, _, err := ask(t.Context(), answered(t, ai.Gemini, &stream))
+		require.Error(t, err, end)
+	}
+}
+
+func TestUsageCannotBeNegativeNorOverflow(t *testing.T) {
+	for vendor, stream := range map[string]string{
+		ai.Anthropic: `data: {"type":"message_start","message":{"usage":{"input_tokens":9223372036854775807,"cache_read_input_tokens":9223372036854775807,"output_tokens":-5}}}` + "\n\n",
+		ai.Gemini:    `data: {"usageMetadata":{"promptTokenCount":-9,"candidatesTokenCount":9223372036854775807,"thoughtsTokenCount":1}}` + "\n\n",
+		ai.DeepSeek:  `data: {"usage":{"prompt_tokens":9223372036854775807,"completion_tokens":-9223372036854775808}}` + "\n\n",
+	} {
+		_, result, err := ask(t.Context(), answered(t, vendor, &stream))
+		require.Error(t, err)
+		assert.GreaterOrEqual(t, result.Usage.Input, int64(0), vendor)
+		assert.GreaterOrEqual(t, result.Usage.Output, int64(0), vendor)
+		assert.LessOrEqual(t, result.Usage.Input, int64(1)<<40, vendor)
+		assert.LessOrEqual(t, result.Usage.Output, int64(1)<<40, vendor)
+	}
+}
+
+// FuzzStream: whatever comes, a success has a stop reason, text, and the vendor's
+// terminal event in it; an error is short, on one line and of a known kind.
+func FuzzStream(f *testing.F) {
+	for i, vendor := range vendors {
+		for _, tt := range faults {
+			switch tt.fault {
+			case aitest.Unanswered, aitest.Silent, aitest.HugeError, aitest.OnlyComments, aitest.OnlyThoughts, aitest.SilentAfterText,
+				aitest.EndlessLine, aitest.EndlessText, aitest.MalformedBefore, aitest.MalformedAfter, aitest.CutBeforeText, aitest.CutAfterText, aitest.Redirected:
+			default:
+				f.Add(uint8(i), recorded(f, vendor, aitest.Script{Fault: tt.fault}))
+			}
+		}
+		f.Add(uint8(i), recorded(f, vendor, aitest.Script{Noise: true}))
+	}
+	terminal := map[string]string{ai.Anthropic: "message_stop", ai.Gemini: "inishReason", ai.DeepSeek: "[DONE]"}
+	f.Fuzz(func(t *testing.T, which uint8, stream string) {
+		vendor := vendors[int(which)%len(vendors)]
+		text, result, err := ask(t.Context(), answered(t, vendor, &stream))
+		if err != nil {
+			var e *ai.Error
+			require.ErrorAs(t, err, &e)
+			require.NotEmpty(t, e.Kind)
+			require.Less(t, len(err.Error()), 800)
+			require.NotContains(t, err.Error(), "\n")
+			require.NotContains(t, err.Error(), aitest.Key)
+			return
+		}
+		require.NotEmpty(t, text)
+		require.Contains(t, []string{ai.StopEnd, ai.StopLength}, result.StopReason)
+		if !strings.Contains(stream, `\u`) { // JSON can spell it in other ways
+			require.Contains(t, strings.ToLower(stream), strings.ToLower(terminal[vendor]))
+		}
+	})
+}
+
+func BenchmarkStream(b *testing.B) {
+	for _, vendor := range vendors {
+		b.Run(vendor, func(b *testing.B) {
+			pieces := make([]string, 1000)
+			for i := range pieces {
+				pieces[i] = "word "
+			}
+			stream := recorded(b, vendor, aitest.Script{Pieces: pieces})
+			p := answered(b, vendor, &stream)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				if _, _, err := ask(b.Context(), p); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/piece")
+		})
+	}
+}
