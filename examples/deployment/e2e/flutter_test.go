@@ -92,3 +92,28 @@ func TestEveryPathThatTheFlutterSourcesNameIsARoute(t *testing.T) {
 		assert.NotEmpty(t, got.Header.Get("Allow"), path)
 	}
 }
+
+// .env.production is the input of --dart-define-from-file: a key that the sources
+// do not read would be set in vain.
+func TestTheFrontendsEnvironmentIsWhatItsSourcesRead(t *testing.T) {
+	text, err := os.ReadFile("../frontend/.env.production")
+	require.NoError(t, err)
+	var keys, read []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			key, value, ok := strings.Cut(line, "=")
+			require.True(t, ok && value != "", line)
+			keys = append(keys, key)
+		}
+	}
+	files, err := filepath.Glob("../frontend/lib/*.dart")
+	require.NoError(t, err)
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`fromEnvironment\('([^']+)'`).FindAllStringSubmatch(string(source), -1) {
+			read = append(read, m[1])
+		}
+	}
+	assert.ElementsMatch(t, read, keys)
+}

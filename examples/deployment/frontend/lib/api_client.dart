@@ -61,51 +61,97 @@ class ApiClient {
   }
 
   Future<dynamic> _send(String method, String path, Object? body, Map<String, String>? query) async {
+    final answer = await open(method, path, body: body, query: query);
+    try {
+      final bytes = await answer.stream.toBytes();
+      return bytes.isEmpty ? null : jsonDecode(utf8.decode(bytes));
+    } on http.ClientException {
+      throw _noAnswer(null);
+    }
+  }
+
+  /// Sends a request and returns the answer with its body still to come. Answers
+  /// that are no success are thrown.
+  Future<http.StreamedResponse> open(
+    String method,
+    String path, {
+    Object? body,
+    Map<String, String>? query,
+    Map<String, String> headers = const {'Accept': 'application/json'},
+  }) async {
     final sentId = _newId();
     final request = http.Request(method, apiUri(path, query))
-      ..headers['Accept'] = 'application/json'
+      ..headers.addAll(headers)
       ..headers['X-Correlation-ID'] = sentId;
     if (token != null) request.headers['Authorization'] = 'Bearer $token';
     if (body != null) {
       request.headers['Content-Type'] = 'application/json';
       request.body = jsonEncode(body);
     }
+    final http.StreamedResponse answer;
+    try {
+      answer = await _http.send(request);
+    } on http.ClientException {
+      throw _noAnswer(sentId);
+    }
+    if (answer.statusCode >= 200 && answer.statusCode < 300) return answer;
+    if (answer.statusCode == 401) onUnauthorized?.call();
     final http.Response response;
     try {
-      response = await http.Response.fromStream(await _http.send(request));
+      response = await http.Response.fromStream(answer);
     } on http.ClientException {
-      throw ApiException(0, 'The server does not answer. Check your connection.', correlationId: sentId);
+      throw _noAnswer(sentId);
     }
     // Names are lower-case here. From another origin, only the headers that the
     // server exposes can be read (Access-Control-Expose-Headers).
-    final id = response.headers['x-correlation-id'] ?? sentId;
-    if (response.statusCode >= 200 && response.statusCode < 300) {
-      return response.bodyBytes.isEmpty ? null : jsonDecode(utf8.decode(response.bodyBytes));
-    }
-    if (response.statusCode == 401) onUnauthorized?.call();
     final seconds = int.tryParse(response.headers['retry-after'] ?? '');
     throw ApiException(
       response.statusCode,
       _detail(response),
-      correlationId: id,
+      correlationId: response.headers['x-correlation-id'] ?? sentId,
       retryAfter: seconds == null ? null : Duration(seconds: seconds),
     );
   }
 
+  ApiException _noAnswer(String? id) =>
+      ApiException(0, 'The server does not answer. Check your connection.', correlationId: id);
+
   /// The detail of a problem (RFC 9457); of anything else, from a proxy in
   /// between for example, nothing is shown.
   String _detail(http.Response response) {
-    if (response.statusCode == 429) return 'Too many requests. Wait a little.';
     if (response.headers['content-type']?.startsWith('application/problem+json') ?? false) {
       try {
         final problem = jsonDecode(utf8.decode(response.bodyBytes));
+        if (problem is Map && response.statusCode == 429) return _refusal(problem['violated-policies']);
         if (problem is Map && problem['detail'] is String) return problem['detail'] as String;
       } on FormatException {
         // the sentence below
       }
     }
-    return 'That did not work.';
+    return response.statusCode == 429 ? _refusal(null) : 'That did not work.';
   }
+}
+
+/// What a refusal says, by the names of the limits.
+String _refusal(Object? policies) {
+  for (final policy in policies is List ? policies : const <Object?>[]) {
+    final name = '$policy';
+    if (name.startsWith('ai-tokens')) return 'Your budget for answers is used up.';
+    if (name.startsWith('ai-streams')) return 'Other answers are still coming. Stop one, or wait until it has ended.';
+    if (name == 'ai' || name.startsWith('ai-')) return 'Enough questions for now.';
+  }
+  return 'Too many requests.';
+}
+
+/// "40 seconds", "3 hours": in one unit, never too short.
+String inWords(Duration wait) {
+  final seconds = (wait.inMilliseconds / 1000).ceil();
+  final (n, unit) = seconds <= 90
+      ? (seconds, 'second')
+      : seconds <= 90 * 60
+          ? ((seconds / 60).ceil(), 'minute')
+          : ((seconds / 3600).ceil(), 'hour');
+  return '$n $unit${n == 1 ? '' : 's'}';
 }
 
 final Random _random = Random.secure();

@@ -5,6 +5,7 @@ import 'package:web/web.dart' as web;
 import 'api_client.dart';
 import 'auth_callback.dart';
 import 'session.dart';
+import 'thread_screen.dart';
 
 void main() {
   // Paths instead of #fragments: the server answers every route with index.html.
@@ -35,12 +36,18 @@ class ThreadsApp extends StatelessWidget {
 
   Route<void> _route(RouteSettings settings) => MaterialPageRoute(
         settings: settings,
-        builder: (_) => Uri.parse(settings.name ?? '/').path == '/auth/callback'
-            ? AuthCallbackScreen(session: session, callback: start)
-            : ListenableBuilder(
-                listenable: session,
-                builder: (_, __) => session.loggedIn ? ThreadsScreen(session: session) : LoginScreen(session: session),
-              ),
+        builder: (_) {
+          final path = Uri.parse(settings.name ?? '/').pathSegments;
+          if (path case ['auth', 'callback']) return AuthCallbackScreen(session: session, callback: start);
+          return ListenableBuilder(
+            listenable: session,
+            builder: (_, __) => switch (path) {
+              _ when !session.loggedIn => LoginScreen(session: session),
+              ['threads', final id] => ThreadScreen(session: session, id: id),
+              _ => ThreadsScreen(session: session),
+            },
+          );
+        },
       );
 }
 
@@ -109,7 +116,15 @@ class _ThreadsScreenState extends State<ThreadsScreen> {
             final threads = snapshot.data;
             if (threads == null) return const Center(child: CircularProgressIndicator());
             if (threads.isEmpty) return const Center(child: Text('Nothing here yet.'));
-            return ListView(children: [for (final thread in threads) ListTile(title: Text(thread['title'] as String))]);
+            return ListView(
+              children: [
+                for (final thread in threads)
+                  ListTile(
+                    title: Text(thread['title'] as String),
+                    onTap: () => Navigator.of(context).pushNamed('/threads/${thread['id']}'),
+                  ),
+              ],
+            );
           },
         ),
       );

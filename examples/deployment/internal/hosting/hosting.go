@@ -32,12 +32,14 @@ package hosting
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -107,7 +109,10 @@ func Files(host, api string, needs spa.Needs, immutable, other []string) (map[st
 	if err != nil {
 		return nil, err
 	}
-	rules := rulesFor(m.Describe(), immutable, other)
+	rules, err := rulesFor(m.Describe(), immutable, other)
+	if err != nil {
+		return nil, err
+	}
 	made := "# Made by: deployment hosting " + host + " " + api + " DIR\n"
 	files := map[string][]byte{"404.html": []byte(notHere)}
 	switch host {
@@ -128,7 +133,7 @@ func Files(host, api string, needs spa.Needs, immutable, other []string) (map[st
 }
 
 // rulesFor sets no header twice for any path: hosts disagree about what that means.
-func rulesFor(security http.Header, immutable, other []string) []rule {
+func rulesFor(security http.Header, immutable, other []string) ([]rule, error) {
 	all := rule{path: "/*"}
 	for name, values := range security {
 		all.headers = append(all.headers, [2]string{name, strings.Join(values, ", ")})
@@ -136,18 +141,22 @@ func rulesFor(security http.Header, immutable, other []string) []rule {
 	slices.SortFunc(all.headers, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	if len(immutable) == 0 {
 		all.headers = append(all.headers, [2]string{"Cache-Control", noCache})
-		return []rule{all}
+		return []rule{all}, nil
 	}
 	rules := []rule{all}
+	var errs []error
 	add := func(value string, paths ...string) {
 		for _, p := range paths {
+			if !plain.MatchString(p) {
+				errs = append(errs, fmt.Errorf("hosting: %q: a name that is a pattern to some hosts; rename the file", p))
+			}
 			rules = append(rules, rule{p, [][2]string{{"Cache-Control", value}}})
 		}
 	}
 	add(noCache, "/")
 	add(noCache, other...) // the app's routes have what the host sends by itself
 	add("public, max-age=31536000, immutable", immutable...)
-	return rules
+	return rules, errors.Join(errs...)
 }
 
 func headerLines(rules []rule) string {
@@ -242,19 +251,17 @@ func Site(host, api string, app fs.FS) (map[string][]byte, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		url := path.Join("/", name)
-		if !plain.MatchString(url) {
-			return fmt.Errorf("hosting: %q: a name that is a pattern to some hosts; rename the file", name)
-		}
+		at := path.Join("/", name)
 		w := httptest.NewRecorder()
-		m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, url, nil)) //nolint:noctx // no network
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, (&url.URL{Path: at}).EscapedPath(), nil)
+		m.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
 			return nil // a sibling (.gz), a dotfile: the app has no such path
 		}
 		if strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
-			immutable = append(immutable, url)
+			immutable = append(immutable, at)
 		} else {
-			other = append(other, url)
+			other = append(other, at)
 		}
 		site[name] = w.Body.Bytes()
 		return nil

@@ -162,10 +162,14 @@ func TestMistakesAreTold(t *testing.T) {
 	}
 	_, err := hosting.Site("geocities", api, web.FS)
 	assert.ErrorContains(t, err, "cloudflare, netlify, vercel")
-	odd := maps.Clone(flutter)
-	odd["assets/a*.js"] = &fstest.MapFile{Data: []byte("x")}
-	_, err = hosting.Site("netlify", api, odd)
-	assert.ErrorContains(t, err, "rename the file")
+	_, err = hosting.Files("netlify", api, spa.Needs{}, []string{"/assets/a*-AbCdEf12.js"}, []string{"/b c.png"})
+	assert.ErrorContains(t, err, `"/assets/a*-AbCdEf12.js": a name that is a pattern`)
+	assert.ErrorContains(t, err, `"/b c.png": a name that is a pattern`)
+	odd := maps.Clone(flutter) // which needs no rule for it
+	odd["assets/logo @2x.png"] = &fstest.MapFile{Data: []byte("x")}
+	site, err := hosting.Site("netlify", api, odd)
+	require.NoError(t, err)
+	assert.Contains(t, site, "assets/logo @2x.png")
 
 	var out bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "site")
