@@ -239,7 +239,10 @@ func (h *Hub) stopAnswer(w http.ResponseWriter, r *http.Request, u data.User) er
 // nothing of the text.
 func lastEventID(r *http.Request) (offset int, known bool) {
 	n, err := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 31)
-	return int(n), err == nil
+	if err != nil {
+		return 0, false
+	}
+	return int(n), true
 }
 
 // wantsJSON takes what the client names first.

@@ -69,7 +69,6 @@ func open(w http.ResponseWriter) *sink {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	w.WriteHeader(http.StatusOK)
-	s.write(retry)
 	return s
 }
 
@@ -106,6 +105,7 @@ func (h *Hub) stream(w http.ResponseWriter, r *http.Request, a *answer, offset i
 	if r.Method == http.MethodHead {
 		return
 	}
+	s.write(retry)
 	s.event("message", -1, hello)
 	enough := time.NewTimer(h.StreamMax)
 	defer enough.Stop()
