@@ -62,6 +62,21 @@ func TestTenThousandCallsOnOneKeyAreAHandfulOfTripsAndGetTheBurstExactly(t *test
 	require.LessOrEqual(t, scripts(t, client)-before, 15)
 }
 
+func TestEqualCallsWaitForTheTripThatIsOutAndShareTheNext(t *testing.T) {
+	s, _, client := slowly(t, 200*time.Millisecond, redisstore.Config{Timeout: 10 * time.Second})
+	b := bucket(1000, day)
+	before := scripts(t, client)
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		do(t, s, ratelimit.OpTake, b)
+	}()
+	time.Sleep(50 * time.Millisecond) // it is on its way
+	together(100, func(int) { do(t, s, ratelimit.OpTake, b) })
+	<-first
+	require.Equal(t, 2, scripts(t, client)-before)
+}
+
 func TestCallsOfDifferentCostsInOneTripAreGrantedInTurn(t *testing.T) {
 	s, _, client := slowly(t, 50*time.Millisecond, redisstore.Config{})
 	b := bucket(1000, day)

@@ -40,6 +40,10 @@ const (
 	// maxTrip bounds the calls of a trip, so that the first of a great crowd do
 	// not wait for the last.
 	maxTrip = 2048
+	// secondTrip is how many calls that differ are worth a trip beside another;
+	// maxLook is how many are looked at to find them.
+	secondTrip = 16
+	maxLook    = 32
 	// tryAgain is how long a worker waits where a slot is on its way to another
 	// node and its keys are on both.
 	tryAgain = time.Millisecond
@@ -70,9 +74,31 @@ func (l *lane) submit(c *call) error {
 	}
 	c.probe = probe
 	l.queue = append(l.queue, c)
-	l.rouse()
+	if l.worthATrip() {
+		l.rouse()
+	}
 	l.watchFor(c.deadline, now)
 	return nil
+}
+
+// worthATrip tells whether the queue should go out now. Beside a trip that is
+// under way it waits until it holds a few calls that differ: equal ones will be
+// one with those that come until the other is back, and half as many trips carry
+// all of them. With the lock held.
+func (l *lane) worthATrip() bool {
+	if len(l.out) == 0 || len(l.queue) == 0 {
+		return len(l.queue) > 0
+	}
+	differ := 0
+	for i := range min(len(l.queue), maxLook) {
+		if i == 0 || l.queue[i].buckets[0].Key != l.queue[i-1].buckets[0].Key {
+			differ++
+		}
+		if differ == secondTrip || l.queue[i].probe || l.queue[i].must {
+			return true
+		}
+	}
+	return false
 }
 
 // rouse gets a worker for the queue, if one is to be had. With the lock held.
@@ -163,21 +189,22 @@ func (l *lane) next(t *trip) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !l.closed {
+		if !l.worthATrip() {
+			l.idle++
+			l.wake.Wait()
+			continue
+		}
 		n, now := min(len(l.queue), maxTrip), l.store.now()
 		for _, c := range l.queue[:n] {
 			l.board(t, c, now)
 		}
 		l.queue = slices.Delete(l.queue, 0, n)
 		if len(t.calls) > 0 {
-			if len(l.queue) > 0 {
+			l.out = append(l.out, t)
+			if l.worthATrip() {
 				l.rouse()
 			}
-			l.out = append(l.out, t)
 			return true
-		}
-		if len(l.queue) == 0 {
-			l.idle++
-			l.wake.Wait()
 		}
 	}
 	return false
