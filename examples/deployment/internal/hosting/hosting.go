@@ -32,13 +32,11 @@ package hosting
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"path"
 	"regexp"
@@ -238,6 +236,17 @@ func vercel(rules []rule) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// An answer is what the app answers to a request.
+type answer struct {
+	bytes.Buffer
+	header http.Header
+	status int
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) { a.status = status }
+
 // Site returns the whole site for a host: the app, its page told where the API is,
 // and the host's files.
 func Site(host, api string, app fs.FS) (map[string][]byte, error) {
@@ -252,18 +261,17 @@ func Site(host, api string, app fs.FS) (map[string][]byte, error) {
 			return err
 		}
 		at := path.Join("/", name)
-		w := httptest.NewRecorder()
-		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, (&url.URL{Path: at}).EscapedPath(), nil)
-		m.ServeHTTP(w, r)
-		if w.Code != http.StatusOK {
+		w := answer{header: http.Header{}}
+		m.ServeHTTP(&w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: at}, Header: http.Header{}})
+		if w.status != http.StatusOK {
 			return nil // a sibling (.gz), a dotfile: the app has no such path
 		}
-		if strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+		if strings.Contains(w.header.Get("Cache-Control"), "immutable") {
 			immutable = append(immutable, at)
 		} else {
 			other = append(other, at)
 		}
-		site[name] = w.Body.Bytes()
+		site[name] = w.Bytes()
 		return nil
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-go/gatehouse/corsx"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/chat"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/config"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/hosting"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/problems"
 	"github.com/gatehouse-go/gatehouse/forwarded"
 	"github.com/gatehouse-go/gatehouse/ratelimit"
@@ -207,40 +208,14 @@ func bounded(next http.Handler) http.Handler {
 	})
 }
 
-// headersFor begins with the default set and adds what the built app needs.
+// headersFor are those of the built app, as a host of its own would send them too.
 func headersFor(c config.Config, app *spa.Middleware, client *forwarded.Resolver) secheaders.Config {
-	needs := app.CSP()
-	h := secheaders.Default()
-	if needs.Wasm { // a Flutter build
-		h = secheaders.FlutterWeb(secheaders.FlutterOptions{
-			CDN: len(needs.ScriptHosts) > 0, FontHosts: needs.FontHosts,
-		})
-	}
-	for _, hash := range needs.ScriptHashes {
-		h.CSP.Script = append(scriptSources(h.CSP), secheaders.Source(hash))
-	}
-	for _, hash := range needs.StyleHashes {
-		h.CSP.Style = append(styleSources(h.CSP), secheaders.Source(hash))
-	}
+	h := hosting.Headers(app.CSP())
 	if c.FrontendURL.Host != c.BackendURL.Host {
 		h.CORP = secheaders.CORPCrossOrigin // the frontend on another site reads answers by CORS
 	}
 	h.HTTPS = client.HTTPS
 	return h
-}
-
-func scriptSources(p *secheaders.Policy) []secheaders.Source {
-	if p.Script == nil {
-		return []secheaders.Source{secheaders.Self}
-	}
-	return p.Script
-}
-
-func styleSources(p *secheaders.Policy) []secheaders.Source {
-	if p.Style == nil {
-		return []secheaders.Source{secheaders.Self}
-	}
-	return p.Style
 }
 
 func isAPI(r *http.Request) bool {
