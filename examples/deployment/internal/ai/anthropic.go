@@ -50,6 +50,9 @@ type anthropicEvent struct {
 	Message struct {
 		Usage anthropicUsage `json:"usage"`
 	} `json:"message"`
+	Block struct {
+		Text string `json:"text"`
+	} `json:"content_block"`
 	Delta struct {
 		Type       string `json:"type"`
 		Text       string `json:"text"`
@@ -81,6 +84,8 @@ func (f anthropicFormat) event(ev sse.Event, a *answer) error {
 	switch e.Type { // the event's name says the same
 	case "message_start":
 		a.spent(e.Message.Usage.Input+e.Message.Usage.CacheWrite+e.Message.Usage.CacheRead, e.Message.Usage.Output)
+	case "content_block_start":
+		return a.text(e.Block.Text) // empty, as far as is known
 	case "content_block_delta":
 		if e.Delta.Type == "text_delta" {
 			return a.text(e.Delta.Text)
@@ -97,7 +102,7 @@ func (f anthropicFormat) event(ev sse.Event, a *answer) error {
 	case "error":
 		return e.Error.kind(http.StatusOK)
 	}
-	return nil // ping, content_block_start, content_block_stop, and what comes in years to come
+	return nil // ping, content_block_stop, and what comes in years to come
 }
 
 func (anthropicFormat) end(a *answer) error {

@@ -1,6 +1,7 @@
 package ai
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -49,7 +50,7 @@ var deepseekStops = map[string]string{
 }
 
 func (f deepseekFormat) event(ev sse.Event, a *answer) error {
-	if string(ev.Data) == "[DONE]" {
+	if string(bytes.TrimSpace(ev.Data)) == "[DONE]" {
 		a.done = a.stopped
 		return f.end(a)
 	}

@@ -1,6 +1,7 @@
 package ai
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -8,7 +9,10 @@ import (
 
 // echo says the user's last words again, one by one. It costs nothing, needs no
 // key and no network: for development and for tests of what is around it.
-type echo struct{ delay time.Duration }
+type echo struct {
+	delay     time.Duration
+	maxTokens int
+}
 
 func (echo) Name() string { return Echo }
 
@@ -25,7 +29,7 @@ func (p echo) Stream(ctx context.Context, req Request, emit func(string) error) 
 		if err := sleep(ctx, p.delay); err != nil {
 			return result, err
 		}
-		if req.MaxTokens > 0 && result.Usage.Output >= int64(req.MaxTokens) {
+		if result.Usage.Output >= int64(cmp.Or(req.MaxTokens, p.maxTokens)) {
 			result.StopReason = StopLength
 			return result, nil
 		}

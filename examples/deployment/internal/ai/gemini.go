@@ -91,7 +91,7 @@ func (geminiFormat) event(ev sse.Event, a *answer) error {
 		for _, p := range c.Content.Parts {
 			// The stop reason came with each chunk from some models and proxies:
 			// what ends the stream is one with no text behind it.
-			a.stopped = false
+			a.stopped = a.stopped && p.Text == ""
 			if p.Thought {
 				a.started()
 			} else if err := a.text(p.Text); err != nil {

@@ -98,6 +98,54 @@ func TestUsageCannotBeNegativeNorOverflow(t *testing.T) {
 	}
 }
 
+func TestWhatVendorsSayInUnusualWays(t *testing.T) {
+	text := `data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}` + "\n\n"
+	tests := []struct{ name, vendor, stream, want string }{
+		{"a stop reason on every chunk", ai.Gemini, text + text, ""},
+		{"text behind the stop reason", ai.Gemini, text + `data: {"candidates":[{"content":{"parts":[{"text":"!"}]}}]}` + "\n\n", "no finishReason"},
+		{"usage behind the stop reason", ai.Gemini, text + `data: {"usageMetadata":{"promptTokenCount":1}}` + "\n\n", ""},
+		{"an empty part behind the stop reason", ai.Gemini, text + `data: {"candidates":[{"content":{"parts":[{"text":""}]}}]}` + "\n\n", ""},
+		{"another candidate's stop reason", ai.Gemini, `data: {"candidates":[{"index":1,"finishReason":"STOP"},{"content":{"parts":[{"text":"Hi"}]}}]}` + "\n\n", "no finishReason"},
+		{"a blocked prompt", ai.Gemini, `data: {"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}}` + "\n\n", "blocked by policy: prompt blocked: PROHIBITED_CONTENT"},
+		{"[DONE] without a finish_reason", ai.DeepSeek, `data: {"choices":[{"delta":{"content":"Hi"}}]}` + "\n\ndata: [DONE]\n\n", "cut"},
+		{"[DONE] with a space", ai.DeepSeek, `data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE] \n\n", ""},
+		{"usage in a chunk of its own", ai.DeepSeek, `data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}` + "\n\n" + `data: {"choices":[],"usage":{"prompt_tokens":1}}` + "\n\ndata: [DONE]\n\n", ""},
+		{"a numeric code", ai.DeepSeek, `data: {"error":{"message":"m","code":500}}` + "\n\n", "in-band error"},
+		{"text in the block's start", ai.Anthropic, `data: {"type":"content_block_start","content_block":{"type":"text","text":"Hi"}}` + "\n\n" + `data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}` + "\n\n" + `data: {"type":"message_stop"}` + "\n\n", ""},
+		{"message_stop without a stop reason", ai.Anthropic, `data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"Hi"}}` + "\n\n" + `data: {"type":"message_stop"}` + "\n\n", "cut"},
+		{"the owner's limit is reached", ai.Anthropic, `data: {"type":"error","error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}` + "\n\n", "account refused"},
+	}
+	for _, tt := range tests {
+		_, _, err := ask(t.Context(), answered(t, tt.vendor, &tt.stream))
+		if tt.want == "" {
+			require.NoError(t, err, tt.name)
+		} else {
+			require.ErrorContains(t, err, tt.want, tt.name)
+		}
+	}
+}
+
+func TestTheStatusDecidesWhatARefusalIs(t *testing.T) {
+	for status, want := range map[int]ai.Kind{
+		201: ai.Malformed, 204: ai.Malformed, 301: ai.Malformed, 400: ai.Rejected, 401: ai.Account, 402: ai.Account,
+		403: ai.Account, 404: ai.Account, 405: ai.Account, 408: ai.Overloaded, 409: ai.Overloaded, 413: ai.Rejected,
+		422: ai.Rejected, 429: ai.RateLimited, 500: ai.Overloaded, 503: ai.Overloaded, 529: ai.Overloaded, 599: ai.Overloaded,
+	} {
+		for _, vendor := range vendors {
+			e := ai.Endpoint{Key: aitest.Key, Model: aitest.Model}
+			p, err := ai.New(ai.Settings{Order: []string{vendor}, Anthropic: e, Gemini: e, DeepSeek: e}, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("<html>"))}, nil
+			})})
+			require.NoError(t, err)
+			_, _, err = ask(t.Context(), p)
+			var got *ai.Error
+			require.ErrorAs(t, err, &got)
+			assert.Equal(t, want, got.Kind, "%s %d", vendor, status)
+			assert.Equal(t, status, got.Status)
+		}
+	}
+}
+
 // FuzzStream: whatever comes, a success has a stop reason, text, and the vendor's
 // terminal event in it; an error is short, on one line and of a known kind.
 func FuzzStream(f *testing.F) {

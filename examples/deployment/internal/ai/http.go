@@ -98,22 +98,23 @@ func (v *vendor) refused(resp *http.Response, body io.Reader) error {
 // kindOf maps what a vendor calls an error. The status decides, but for 400,
 // which every vendor uses for accounts too, and 200, an error within the stream.
 func kindOf(status int, words ...string) Kind {
+	var kind Kind
 	switch {
+	case status < 300:
+		kind = InBand
+	case status == http.StatusBadRequest:
+		kind = Rejected
 	case status == http.StatusTooManyRequests:
 		return RateLimited
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusConflict:
 		return Overloaded
-	case status >= 401 && status <= 404:
-		return Account
-	case status != http.StatusOK && status != http.StatusBadRequest:
+	case status == http.StatusRequestEntityTooLarge, status == http.StatusUnprocessableEntity:
 		return Rejected
-	}
-	kind := InBand
-	if status == http.StatusBadRequest {
-		kind = Rejected
+	default: // 401, 402, 403, 404, and a base URL that leads to something else
+		return Account
 	}
 	for _, w := range words {
-		if k, ok := kinds[w]; ok && (status == http.StatusOK || k == Account) {
+		if k, ok := kinds[w]; ok && (status < 300 || k == Account) {
 			kind = k
 		}
 	}

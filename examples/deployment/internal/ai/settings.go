@@ -161,7 +161,7 @@ func (s Settings) provider(name string, client *http.Client) (Provider, error) {
 	var f format
 	switch e := s.endpoint(name); name {
 	case Echo:
-		return echo{delay: s.EchoDelay}, nil
+		return echo{s.EchoDelay, s.MaxTokens}, nil
 	case Anthropic:
 		f = anthropicFormat{e}
 	case Gemini:

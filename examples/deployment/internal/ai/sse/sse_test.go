@@ -50,10 +50,7 @@ func oracle(stream string) (events []event) {
 		if i := strings.Index(line, ":"); i == 0 {
 			continue
 		} else if i > 0 {
-			field, value = line[:i], line[i+1:]
-			if strings.HasPrefix(value, " ") {
-				value = value[1:]
-			}
+			field, value = line[:i], strings.TrimPrefix(line[i+1:], " ")
 		}
 		switch field {
 		case "event":
