@@ -192,6 +192,19 @@ func TestEveryKeyOfAPlatformFileIsOneThatThePlatformKnows(t *testing.T) {
 	}
 }
 
+func TestOnRenderAndFlyNothingIsLeftToADefaultThatHarms(t *testing.T) {
+	render := decode(t, "render.yaml")
+	limits := list(render["services"])[1]
+	assert.Equal(t, "noeviction", limits["maxmemoryPolicy"], "an evicted key is a client with a full bucket")
+	assert.Equal(t, []any{}, limits["ipAllowList"], "reached from Render's private network only")
+	assert.Equal(t, []any{}, list(render["databases"])[0]["ipAllowList"], "by default the whole internet may try passwords")
+	fly := decode(t, "fly.toml")
+	assert.Equal(t, "SIGTERM", fly["kill_signal"])
+	assert.Equal(t, int64(1), fly["http_service"].(map[string]any)["min_machines_running"])
+	assert.Equal(t, "/data", list(fly["mounts"])[0]["destination"])
+	assert.Equal(t, "sqlite:////data/app.db", fly["env"].(map[string]any)["DATABASE_URL"])
+}
+
 func TestTheLegacyRailwayFileSaysSoAndAgreesWithTheNewOne(t *testing.T) {
 	text := read(t, "railway.toml")
 	assert.True(t, strings.HasPrefix(text, "# LEGACY"))
