@@ -16,6 +16,9 @@ type Proxy struct {
 
 	// DropReplies lets requests through and swallows what comes back.
 	DropReplies atomic.Bool
+	// DropRequests swallows what the client sends; with DropReplies, the network
+	// is parted: no connection breaks, and nothing arrives.
+	DropRequests atomic.Bool
 	// Delay holds every reply back, in nanoseconds.
 	Delay atomic.Int64
 	// CutReplies closes the connection instead of passing a reply on.
@@ -73,7 +76,7 @@ func (p *Proxy) accept() {
 			continue
 		}
 		p.wg.Add(2)
-		go p.pump(server, client, func() bool { p.Requests.Add(1); return true })
+		go p.pump(server, client, func() bool { p.Requests.Add(1); return !p.DropRequests.Load() })
 		go p.pump(client, server, p.reply)
 	}
 }
