@@ -65,7 +65,7 @@ func TestTheImage(t *testing.T) {
 		require.NoError(t, err)
 		repository, err := filepath.Abs("../..")
 		require.NoError(t, err)
-		assert.NotContains(t, string(program), repository, "a path of the builder")
+		assert.False(t, bytes.Contains(program, []byte(repository)), "a path of the builder")
 	})
 
 	t.Run("says how it is run", func(t *testing.T) {
