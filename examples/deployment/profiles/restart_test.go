@@ -32,7 +32,7 @@ type load struct {
 func (r *run) load(token string) *load {
 	ctx, stop := context.WithCancel(r.t.Context())
 	l := &load{stop: stop}
-	for i := range 6 {
+	for i := range 12 {
 		c := r.client(fmt.Sprintf("127.8.%d.1", i))
 		c.token = token
 		transport := c.http.Transport.(*http.Transport)
@@ -41,7 +41,7 @@ func (r *run) load(token string) *load {
 		l.wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				l.one(c, n)
-				time.Sleep(5 * time.Millisecond) // a load, not a benchmark
+				time.Sleep(2 * time.Millisecond) // a load, not a benchmark
 			}
 		})
 	}

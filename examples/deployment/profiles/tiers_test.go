@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -232,8 +235,43 @@ func TestRedisClusterSharesTheLimits(t *testing.T) {
 	for i := range 4 { // several clients: their keys are on several nodes
 		assert.Equal(t, 100, r.client(fmt.Sprintf("127.6.%d.1", i)).burst(150))
 	}
-	for i, p := range r.replicas {
+	for _, p := range r.replicas {
 		assert.NotZero(t, lines(t, p, `"client.address":"127.6.0.1"`), "%s took part", p.name)
-		assert.Zero(t, lines(t, p, "redis is away"), "replica %d", i)
+		assert.Zero(t, lines(t, p, "redis is away"), p.name)
+	}
+	// A third of the slots is lost: whose keys are there gets the replicas' shares.
+	r.redis[1].signal(syscall.SIGKILL)
+	require.NoError(t, r.redis[1].ended())
+	for i := range 5 {
+		passed := r.client(fmt.Sprintf("127.61.%d.1", i)).burst(300)
+		assert.GreaterOrEqual(t, passed, 34)
+		assert.LessOrEqual(t, passed, shares)
+	}
+	for _, p := range r.replicas {
+		assert.LessOrEqual(t, lines(t, p, "redis is away"), 1, "%s: not one line for each request", p.name)
+		assert.Zero(t, lines(t, p, "redis is back"), p.name)
+	}
+}
+
+// The package redisstore says, and tests, what the limiter may do.
+func TestTheUserOfRedisIsTheSmallest(t *testing.T) {
+	doc, err := os.ReadFile("../../../ratelimit/redisstore/doc.go")
+	require.NoError(t, err)
+	_, text, ok := strings.Cut(string(doc), "ACL SETUSER limiter")
+	require.True(t, ok)
+	least, more, ok := strings.Cut(text, "In a cluster")
+	require.True(t, ok)
+	more, _, _ = strings.Cut(more, "[Store.Ping]")
+	rights := func(text string) []string {
+		found := regexp.MustCompile(`\+[a-z|]+`).FindAllString(text, -1)
+		slices.Sort(found)
+		return found
+	}
+	for file, want := range map[string]string{"replicas/redis.conf": least, "cluster/redis.conf": least + more} {
+		conf, err := files.ReadFile(file)
+		require.NoError(t, err)
+		_, user, ok := strings.Cut(string(conf), "\nuser limiter on >${REDIS_PASSWORD} ~gatehouse:* resetchannels -@all ")
+		require.True(t, ok)
+		assert.Equal(t, rights(want), rights(user), file)
 	}
 }
