@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +72,13 @@ func (w *wire) carry(c net.Conn) {
 	_, _ = io.Copy(c, s)
 }
 
+// lead sends connections to the program from now on.
+func (w *wire) lead(p *program) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.to = strings.TrimPrefix(p.url, "http://")
+}
+
 // cut resets every connection.
 func (w *wire) cut() {
 	w.mu.Lock()
@@ -101,7 +109,7 @@ func wired(t *testing.T, env ...string) (*program, *wire, *tab) {
 	t.Helper()
 	w := newWire(t)
 	p := start(t, t.TempDir(), append([]string{"BACKEND_URL=" + w.url()}, env...)...)
-	w.to = strings.TrimPrefix(p.url, "http://")
+	w.lead(p)
 	tb := p.tab()
 	tb.origin = w.url()
 	tb.open("/")
@@ -160,6 +168,28 @@ func TestAnAnswerComesWholeThroughANetworkThatBreaks(t *testing.T) {
 		assert.Regexp(t, `net::ERR_`, line)
 	}
 	assert.Empty(t, eval[[]string](tb, `self.__violations`))
+}
+
+// The program is replaced by another while it writes: the page is told, and gets
+// the rest from the other, which reads it in the database. Nobody notices.
+func TestAnAnswerOutlivesTheReplacementOfItsServer(t *testing.T) {
+	p, w, tb := wired(t)
+	question := long(250)
+	tb.send("#message", question)
+	tb.until(assistantText + `.length > 50`)
+	next := start(t, p.dir, "BACKEND_URL="+w.url()) // its own PORT, the same database
+	w.lead(next)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	tb.shown(question)
+	assert.Equal(t, 1, p.questions())
+	assert.Zero(t, next.questions())
+	assert.Contains(t, next.text(), "/stream", "the page came to it")
+	tb.quiet()
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		t.Error("the old one still runs")
+	}
 }
 
 func TestAnAnswerCanBeStopped(t *testing.T) {

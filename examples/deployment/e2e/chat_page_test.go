@@ -40,7 +40,6 @@ type connection struct {
 type standIn struct {
 	text        string
 	connections []connection // the first is the answer to the question
-	state       string       // of the answer, for who lists the messages
 
 	mu       sync.Mutex
 	posts    int
@@ -325,7 +324,7 @@ func TestARefusedQuestionSaysWhichLimitAndHowLong(t *testing.T) {
 	}{
 		{"per minute", refused("ai", 40, `"user";q=100;w=60, "ai";q=10;w=60`), "Enough questions for now", "You can ask 10 in a minute.", "You can try again in 40 seconds."},
 		{"two at once", refused("ai-streams", 1, `"ai";q=10;w=60, "ai-streams";q=2;qu="concurrent-requests"`), "Other answers are still coming", "The server writes 2 at once for you. Stop one, or wait until it has ended.", ""},
-		{"today's budget", refused("ai-tokens", 10000, `"ai-tokens";q=200000;w=86400`), "Your budget for answers is used up", "There is a new one every day, a part of it all the time.", "You can try again in 3 hours."},
+		{"today's budget", refused("ai-tokens", 10000, `"ai-tokens";q=200000;w=86400`), "Your budget for answers is used up", "It fills up again little by little, all of it within a day.", "You can try again in 3 hours."},
 		{"minutes", refused("ai-minute", 600, ``), "Enough questions for now", "You can ask only so many in a time.", "You can try again in 10 minutes."},
 		{"an unknown rule", refused("something", 40, ``), "Too many requests", "The server takes only so many requests in a time.", "You can try again in 40 seconds."},
 		{"503", connection{code: 503, body: encoded(object{"title": "Service Unavailable", "status": 503, "detail": "No AI provider answers."}), head: map[string]string{
@@ -391,6 +390,36 @@ func TestThePageGivesUpInTheEndAndCanTryAgain(t *testing.T) {
 	assert.Equal(t, 1, s.posts)
 	assert.Equal(t, []string{"31", "31"}, s.attached)
 	tb.quiet("404 (Not Found)")
+}
+
+// With every control of a streaming answer on the page.
+func TestAnAnswerCanBeReadAndOperatedWhileItIsWritten(t *testing.T) {
+	t.Parallel()
+	s := &standIn{text: answerText, connections: []connection{{until: 150, end: "silence"}}}
+	s.messages = []object{s.message("1", "assistant", "Half", "failed"), s.message("2", "assistant", "Half", "stopped")}
+	tb := s.page(t)
+	tb.send("#message", "How?")
+	tb.until(assistantText + ` && document.querySelector('[aria-busy] .text')?.textContent.length > 100`)
+	for _, scheme := range []string{"light", "dark"} {
+		tb.scheme(scheme)
+		tb.until(`document.querySelector('#send').getAttribute('aria-disabled') === 'true'`)
+		assert.Empty(t, eval[[]string](tb, contrast), scheme)
+	}
+	for _, width := range []int64{360, 1200} {
+		tb.width(width)
+		assert.Empty(t, eval[[]string](tb, structure), "%d pixels wide", width)
+	}
+	assert.Equal(t, "message", eval[string](tb, `document.activeElement.id`))
+	tb.press(tabKey)
+	assert.Equal(t, "stop", eval[string](tb, `document.activeElement.id`), "one step from the text")
+	tb.press(enterKey)
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.stopped == 1
+	}, 5*time.Second, 10*time.Millisecond)
+	assert.Equal(t, []string{"status", "log"}, eval[[]string](tb, `['#news', '#spoken'].map((s) => document.querySelector(s).role)`), "both are polite")
+	tb.quiet()
 }
 
 // The parser gets every stream whole, cut at every byte, and byte by byte: always

@@ -101,7 +101,7 @@ func (tb *tab) cookies() (names []string) {
 }
 
 func TestTheFrontendOnAnotherSite(t *testing.T) {
-	p, open := apart(t, "cloudflare", "RATE_LIMIT_DEFAULT=60/minute")
+	p, open := apart(t, "cloudflare", "RATE_LIMIT_DEFAULT=60/minute", "STREAM_MAX=700ms")
 	tb := open()
 	tb.open("/")
 	tb.until(heading("Come in."))
@@ -113,8 +113,11 @@ func TestTheFrontendOnAnotherSite(t *testing.T) {
 	tb.send("#new-thread", "far away") // a preflight, then the POST
 	tb.until(heading("far away"))
 	path := eval[string](tb, `location.pathname`)
-	tb.send("#message", "How far?")
-	tb.until(`document.querySelector('.message.assistant:not([aria-busy]) .text')?.textContent`)
+	question := long(60)
+	tb.send("#message", question)
+	tb.until(`document.querySelector('.message.assistant[aria-busy] .text')?.textContent.length > 20`) // as it comes
+	tb.shown(question)                                                                                 // over several connections, each with a Last-Event-ID
+	assert.Equal(t, 1, p.questions())
 	tb.open(path) // a deep link
 	tb.until(heading("far away") + ` && document.querySelector('.message.assistant .text')?.textContent`)
 

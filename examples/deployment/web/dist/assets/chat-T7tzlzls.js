@@ -1,7 +1,7 @@
 // One answer, from the question to its last word, over as many connections as it
 // takes. The question is sent once: it costs money. What comes back is numbered by
 // its place in the text, so a connection that breaks is taken up where it broke.
-import { Problem, call, explain, stream } from './api-FTuQ_ruC.js';
+import { Problem, call, explain, stream } from './api-t3UkSHHk.js';
 import { events } from './sse-7Yb32hkV.js';
 
 const silence = 45_000; // ms; the server sends something every 15 s, or the line is dead

@@ -10,7 +10,7 @@
 //
 // "cookie": the token is in an HttpOnly cookie that no script can read; the
 // server then defends against other sites (http.CrossOriginProtection).
-import { answers, call, setToken } from './api-FTuQ_ruC.js';
+import { answers, call, setToken } from './api-t3UkSHHk.js';
 
 const sessionKey = 'gatehouse.session'; // {token, until}
 const loginKey = 'gatehouse.login'; // {verifier, state, back}

@@ -1,10 +1,10 @@
 // The shell: which page is shown, who is logged in, and what the last answer said.
-import { answers, limits } from './api-FTuQ_ruC.js';
+import { answers, limits } from './api-t3UkSHHk.js';
 import { busy, copyable, failure, h, say } from './dom-xZUvG20a.js';
-import { callbackPage, loginPage } from './login-ihvIoJok.js';
-import { changes, logout, person, user } from './session-qpKYvsBm.js';
-import { stackPage } from './stack-ogwKIAfD.js';
-import { threadPage, threadsPage } from './threads-SfmNk6Pd.js';
+import { callbackPage, loginPage } from './login-HCmehRaY.js';
+import { changes, logout, person, user } from './session-c8Vzdgtz.js';
+import { stackPage } from './stack-X04msabY.js';
+import { threadPage, threadsPage } from './threads-w0j4Xs6_.js';
 
 const view = document.querySelector('#view');
 

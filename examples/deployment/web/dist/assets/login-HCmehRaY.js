@@ -1,5 +1,5 @@
 import { busy, failure, h } from './dom-xZUvG20a.js';
-import { finish, login, ownPath, providers } from './session-qpKYvsBm.js';
+import { finish, login, ownPath, providers } from './session-c8Vzdgtz.js';
 
 // loginPage stands in the place of any page that needs a login; afterwards the
 // user is back there.

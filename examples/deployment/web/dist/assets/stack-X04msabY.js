@@ -1,5 +1,5 @@
 // What the server decided about one request, told by its own answer.
-import { call, limits } from './api-FTuQ_ruC.js';
+import { call, limits } from './api-t3UkSHHk.js';
 import { busy, copyable, failure, h, plural, say } from './dom-xZUvG20a.js';
 
 const headers = [

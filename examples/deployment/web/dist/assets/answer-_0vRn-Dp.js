@@ -1,5 +1,5 @@
 // An answer on the page while it is written.
-import { attach, stop } from './chat-IUXOjH4z.js';
+import { attach, stop } from './chat-T7tzlzls.js';
 import { ago, duration, failure, h, say, speaker } from './dom-xZUvG20a.js';
 
 // What a message says of itself that has no more to come.
@@ -29,7 +29,7 @@ export function answering(item, threadID, message, finished) {
     waiting(seconds) {
       const words = seconds > 0 ? `The connection broke. Going on in ${duration(seconds)}.` : 'Writing…';
       if (seconds > 0 && status.textContent === 'Writing…') say('The connection broke. It is tried again.');
-      status.textContent = words;
+      if (status.textContent !== words) status.textContent = words;
     },
     ended(last, problem) {
       voice.end();

@@ -1,6 +1,6 @@
-import { answering, ending, resume } from './answer-p2rK97X0.js';
-import { call } from './api-FTuQ_ruC.js';
-import { ask } from './chat-IUXOjH4z.js';
+import { answering, ending, resume } from './answer-_0vRn-Dp.js';
+import { call } from './api-t3UkSHHk.js';
+import { ask } from './chat-T7tzlzls.js';
 import { ago, busy, dialog, failure, h, say } from './dom-xZUvG20a.js';
 
 const maxTitle = 200;
@@ -283,6 +283,7 @@ function composer(threadID, talk) {
         if (await arrived(content).catch(() => false)) return sent();
       }
       error.replaceChildren(failure(problem, undefined, send)); // the text stays
+      error.scrollIntoView({ block: 'nearest' });
     }
     return undefined;
   };

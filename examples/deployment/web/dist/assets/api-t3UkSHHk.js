@@ -46,7 +46,7 @@ const words = {
 const refusals = {
   ai: (q, per) => ['Enough questions for now', q ? `You can ask ${q} in ${per}.` : 'You can ask only so many in a time.'],
   'ai-streams': (q) => ['Other answers are still coming', `The server writes ${q ?? 'only so many'} at once for you. Stop one, or wait until it has ended.`],
-  'ai-tokens': (q, per) => ['Your budget for answers is used up', per === 'a day' ? 'There is a new one every day, a part of it all the time.' : 'It fills up again, a part of it all the time.'],
+  'ai-tokens': (q, per) => ['Your budget for answers is used up', `It fills up again little by little, all of it within ${per ?? 'some time'}.`],
   user: () => ['Too many requests', 'Your account has sent more than the server takes in a time.'],
   ip: () => ['Too many requests', 'Your address has sent more than the server takes in a time.'],
   network: () => ['Too many requests', 'Your network has sent more than the server takes in a time.'],
@@ -145,7 +145,7 @@ function refusal(violated, headers) {
     const rule = Object.keys(refusals).find((r) => name === r || name.startsWith(`${r}-`) && !(name in refusals));
     if (!rule) continue;
     const { q, w } = Object.fromEntries(members(headers?.get('RateLimit-Policy')))[name] ?? {};
-    return refusals[rule](q, spans[w] ?? `${w} seconds`);
+    return refusals[rule](q, spans[w] ?? (w && `${w} seconds`));
   }
   return undefined;
 }
