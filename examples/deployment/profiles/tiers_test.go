@@ -172,6 +172,29 @@ func TestBehindABalancer(t *testing.T) {
 	}
 }
 
+// All replicas need PostgreSQL, so none is ready without: the balancer answers,
+// and in the same form.
+func TestWithoutPostgreSQLEverybodyIsToldToComeBack(t *testing.T) {
+	t.Parallel()
+	r := start(t, "replicas", options{production: true})
+	c := r.client("127.0.0.1")
+	require.Equal(t, 200, c.do("GET", "/api/stack", nil).StatusCode)
+	postgres := r.m.processes[slices.IndexFunc(r.m.processes, func(p *process) bool { return p.name == "postgres" })]
+	require.NoError(t, postgres.end())
+	var a answer
+	require.Eventually(t, func() bool {
+		a = c.do("GET", "/health/ready", nil)
+		return a.StatusCode == 503 && strings.Contains(a.text, "Nobody is there")
+	}, patience, 50*time.Millisecond)
+	assert.Equal(t, "application/problem+json", a.Header.Get("Content-Type"))
+	assert.Equal(t, "5", a.Header.Get("Retry-After"))
+	assert.Equal(t, "no-store", a.Header.Get("Cache-Control"))
+	assert.EqualValues(t, 503, a.json(t)["status"])
+
+	require.NoError(t, postgres.again())
+	require.Eventually(t, func() bool { return c.do("GET", "/api/stack", nil).StatusCode == 200 }, patience, 50*time.Millisecond)
+}
+
 // Each of three replicas grants a third of 100, rounded up.
 const shares = 3 * 34
 
@@ -220,7 +243,7 @@ func outage(t *testing.T, r *run, nth int, down, up func()) {
 
 func TestWithoutRedisEachReplicaGrantsItsShare(t *testing.T) {
 	t.Parallel()
-	r := start(t, "replicas", options{production: true}, "RATE_LIMIT_DEFAULT=100/day", "REDIS_TIMEOUT=1s")
+	r := start(t, "replicas", options{production: true}, "RATE_LIMIT_DEFAULT=100/day", "REDIS_TIMEOUT=2s")
 	limits := r.redis[0]
 	outage(t, r, 1, func() { limits.signal(syscall.SIGSTOP) }, func() { limits.signal(syscall.SIGCONT) })
 	outage(t, r, 2, func() {
