@@ -236,8 +236,6 @@ func (r *response) Write(p []byte) (int, error) {
 
 func (r *response) FlushError() error { return nil }
 
-func (r *response) SetReadDeadline(time.Time) error { return nil }
-
 func (r *response) SetWriteDeadline(at time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

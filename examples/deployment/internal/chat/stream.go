@@ -59,11 +59,9 @@ type sink struct {
 	err error // the first; nothing is written after it
 }
 
-// open sends the headers. The deadline of reading goes: it is the request's, which
-// is read, and would end the wait for a client that leaves.
+// open sends the headers.
 func open(w http.ResponseWriter) *sink {
 	s := &sink{w: w, rc: http.NewResponseController(w)}
-	_ = s.rc.SetReadDeadline(time.Time{})
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -150,7 +148,6 @@ func (s *sink) end(e *ending) {
 // than a response may, it is 202 and where to ask again.
 func (h *Hub) whole(w http.ResponseWriter, r *http.Request, a *answer, m data.Message, question *api.Message) error {
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{})
 	enough := time.NewTimer(h.StreamMax)
 	defer enough.Stop()
 	for {
