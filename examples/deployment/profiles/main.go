@@ -51,7 +51,7 @@ func buildAndShow(ctx context.Context, t tier, o options) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	bin := filepath.Join(dir, "app")
 	if err := build(bin); err != nil {
 		return err

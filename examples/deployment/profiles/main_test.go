@@ -67,8 +67,12 @@ type run struct {
 func needTools(t *testing.T) {
 	t.Helper()
 	for _, tool := range [][2]string{ // even where one tier needs fewer: they come together
-		{"initdb", "postgresql"}, {"pgbouncer", "pgbouncer"}, {"redis-server", "redis-server"},
-		{"redis-cli", "redis-tools"}, {"haproxy", "haproxy"}, {"nginx", "nginx-light"},
+		{"initdb", "postgresql"},
+		{"pgbouncer", "pgbouncer"},
+		{"redis-server", "redis-server"},
+		{"redis-cli", "redis-tools"},
+		{"haproxy", "haproxy"},
+		{"nginx", "nginx-light"},
 	} {
 		if _, err := program(tool[0], tool[1]); err != nil {
 			testenv.Missing(t, err.Error()+" (make deps does it)")

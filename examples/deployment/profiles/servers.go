@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -178,10 +179,11 @@ func (m *machine) redisCluster() ([]*process, *url.URL, error) {
 	for _, p := range nodes { // each has heard of all slots
 		c := redis.NewClient(&redis.Options{Addr: p.addr, Username: "admin", Password: parameters["REDIS_ADMIN_PASSWORD"]})
 		err := wait(func(ctx context.Context) error {
-			if slots, err := c.ClusterSlots(ctx).Result(); err != nil || len(slots) != len(nodes) {
-				return errors.Join(err, fmt.Errorf("%s knows %d of %d", p.name, len(slots), len(nodes)))
+			info, err := c.ClusterInfo(ctx).Result()
+			if err == nil && !strings.Contains(info, "cluster_slots_ok:16384") {
+				err = fmt.Errorf("%s does not know all slots:\n%s", p.name, info)
 			}
-			return nil
+			return err
 		})
 		if err = errors.Join(err, c.Close()); err != nil {
 			return nil, nil, err

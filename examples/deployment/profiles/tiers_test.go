@@ -263,12 +263,14 @@ func TestRedisClusterSharesTheLimits(t *testing.T) {
 		assert.Zero(t, lines(t, p, "redis is away"), p.name)
 	}
 	// A third of the slots is lost: whose keys are there gets the replicas' shares.
+	// A replica gives a whole sixteenth of the slots up at a time, so beside the
+	// border some get a share on top of what they have at another node.
 	r.redis[1].signal(syscall.SIGKILL)
 	require.NoError(t, r.redis[1].ended())
 	for i := range 5 {
 		passed := r.client(fmt.Sprintf("127.61.%d.1", i)).burst(300)
 		assert.GreaterOrEqual(t, passed, 34)
-		assert.LessOrEqual(t, passed, shares)
+		assert.LessOrEqual(t, passed, 100+shares)
 	}
 	for _, p := range r.replicas {
 		assert.LessOrEqual(t, lines(t, p, "redis is away"), 1, "%s: not one line for each request", p.name)
