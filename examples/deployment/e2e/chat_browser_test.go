@@ -141,6 +141,7 @@ func (p *program) questions() (n int) {
 const assistantText = `(document.querySelector('.message.assistant .text')?.textContent ?? '')`
 
 func TestAnAnswerComesWholeThroughANetworkThatBreaks(t *testing.T) {
+	t.Parallel()
 	p, w, tb := wired(t, "STREAM_MAX=1500ms")
 	question := long(150) // three seconds of the echo's time
 	tb.send("#message", question)
@@ -173,6 +174,7 @@ func TestAnAnswerComesWholeThroughANetworkThatBreaks(t *testing.T) {
 // The program is replaced by another while it writes: the page is told, and gets
 // the rest from the other, which reads it in the database. Nobody notices.
 func TestAnAnswerOutlivesTheReplacementOfItsServer(t *testing.T) {
+	t.Parallel()
 	p, w, tb := wired(t)
 	question := long(250)
 	tb.send("#message", question)
@@ -193,6 +195,7 @@ func TestAnAnswerOutlivesTheReplacementOfItsServer(t *testing.T) {
 }
 
 func TestAnAnswerCanBeStopped(t *testing.T) {
+	t.Parallel()
 	p, _, tb := wired(t)
 	question := long(1000) // twenty seconds
 	tb.send("#message", question)
@@ -211,6 +214,7 @@ func TestAnAnswerCanBeStopped(t *testing.T) {
 
 // The limits themselves are tested elsewhere; this is what their refusals look like.
 func TestTheLimitsOfChatAreToldInWords(t *testing.T) {
+	t.Parallel()
 	p, _, tb := wired(t, "RATE_LIMIT_AI=2/hour", "AI_CONCURRENT=1")
 	failure := func(tb *tab) string {
 		tb.t.Helper()
@@ -240,6 +244,7 @@ func TestTheLimitsOfChatAreToldInWords(t *testing.T) {
 }
 
 func TestTheBudgetOfADayIsToldInWords(t *testing.T) {
+	t.Parallel()
 	_, _, tb := wired(t, "RATE_LIMIT_AI_TOKENS=2000/day", "AI_MAX_TOKENS=2000")
 	tb.send("#message", long(40))
 	tb.until(assistantText + `.length > 50`)

@@ -105,6 +105,20 @@ func (s *standIn) page(t *testing.T) *tab {
 	return tb
 }
 
+// asked is how often a question came.
+func (s *standIn) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.posts
+}
+
+// resumed are the Last-Event-IDs with which the answer was taken up again.
+func (s *standIn) resumed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.attached)
+}
+
 // whole is the byte at or after n where a character begins, or the end for -1.
 func (s *standIn) whole(n int) int {
 	if n < 0 {
@@ -220,10 +234,10 @@ func TestAnAnswerIsShownOnceHoweverItsConnectionsEnd(t *testing.T) {
 	tb := s.page(t)
 	tb.send("#message", "How?")
 	tb.shown(answerText)
-	assert.Equal(t, 1, s.posts, "a question costs money")
-	require.Len(t, s.attached, 7)
+	assert.Equal(t, 1, s.asked(), "a question costs money")
+	require.Len(t, s.resumed(), 7)
 	for i, atMost := range []int{31, 70, 110, 110, 110, 110, 150} { // what a cut connection still carried may be lost
-		last, err := strconv.Atoi(s.attached[i])
+		last, err := strconv.Atoi(s.resumed()[i])
 		require.NoError(t, err)
 		assert.LessOrEqual(t, last, s.whole(atMost))
 	}
@@ -278,8 +292,8 @@ func TestAPageThatIsLoadedWhileAnAnswerIsWrittenGoesOnWithIt(t *testing.T) {
 	s.messages = []object{s.message("1", "user", "How?", "done"), s.message(standInAnswer, "assistant", answerText[:31], "streaming")}
 	tb := s.page(t)
 	tb.shown(answerText)
-	assert.Zero(t, s.posts)
-	assert.Equal(t, []string{"31", "120"}, s.attached)
+	assert.Zero(t, s.asked())
+	assert.Equal(t, []string{"31", "120"}, s.resumed())
 	tb.quiet()
 }
 
@@ -291,8 +305,8 @@ func TestASilentConnectionIsGivenUp(t *testing.T) {
 	eval[any](tb, `(() => { const later = setTimeout; self.setTimeout = (f, ms) => later(f, ms === 45000 ? 300 : ms); })()`)
 	tb.send("#message", "How?")
 	tb.shown(answerText)
-	assert.Equal(t, 1, s.posts)
-	assert.Equal(t, []string{"31"}, s.attached)
+	assert.Equal(t, 1, s.asked())
+	assert.Equal(t, []string{"31"}, s.resumed())
 	tb.quiet()
 }
 
@@ -302,8 +316,8 @@ func TestAQuestionWhoseAnswerNeverBeganIsNotSentTwice(t *testing.T) {
 	tb := s.page(t)
 	tb.send("#message", "How?")
 	tb.shown(answerText)
-	assert.Equal(t, 1, s.posts, "it was found among the messages")
-	assert.Equal(t, []string{"0"}, s.attached)
+	assert.Equal(t, 1, s.asked(), "it was found among the messages")
+	assert.Equal(t, []string{"0"}, s.resumed())
 	assert.Empty(t, eval[string](tb, `document.querySelector('#message').value`))
 	tb.quiet("ERR_INCOMPLETE_CHUNKED_ENCODING")
 }
@@ -350,7 +364,7 @@ func TestARefusedQuestionSaysWhichLimitAndHowLong(t *testing.T) {
 		assert.Equal(t, tt.until, eval[string](tb, `document.querySelector('.wait .hidden').textContent`), tt.name)
 		assert.Equal(t, "true", eval[string](tb, `document.querySelector('#send').getAttribute('aria-disabled')`), tt.name)
 		tb.send("#message", "How?")
-		assert.Equal(t, i+1, s.posts, "%s: held until then", tt.name)
+		assert.Equal(t, i+1, s.asked(), "%s: held until then", tt.name)
 	}
 	tb.quiet("429 (Too Many Requests)", "503 (Service Unavailable)")
 }
@@ -375,7 +389,7 @@ func TestAnAnswerThatBreaksOffSaysSo(t *testing.T) {
 		s.messages = []object{s.message(standInAnswer, "assistant", "Half", state)}
 		tb := s.page(t)
 		assert.Equal(t, words, eval[string](tb, `document.querySelector('.message .ending').textContent`))
-		assert.Zero(t, len(s.attached))
+		assert.Empty(t, s.resumed())
 	}
 }
 
@@ -387,8 +401,8 @@ func TestThePageGivesUpInTheEndAndCanTryAgain(t *testing.T) {
 	tb.until(`document.querySelector('.message .failure h2')?.textContent === 'Not found'`)
 	tb.click(".message .failure button")
 	tb.shown(answerText)
-	assert.Equal(t, 1, s.posts)
-	assert.Equal(t, []string{"31", "31"}, s.attached)
+	assert.Equal(t, 1, s.asked())
+	assert.Equal(t, []string{"31", "31"}, s.resumed())
 	tb.quiet("404 (Not Found)")
 }
 

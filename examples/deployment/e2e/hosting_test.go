@@ -101,6 +101,7 @@ func (tb *tab) cookies() (names []string) {
 }
 
 func TestTheFrontendOnAnotherSite(t *testing.T) {
+	t.Parallel()
 	p, open := apart(t, "cloudflare", "RATE_LIMIT_DEFAULT=60/minute", "STREAM_MAX=700ms")
 	tb := open()
 	tb.open("/")
@@ -150,6 +151,7 @@ func TestTheFrontendOnAnotherSite(t *testing.T) {
 // What the host sends with the app is what the server itself would send, over
 // HTTPS; but the policy names the API.
 func TestTheHeadersForAnotherHostAreThoseOfTheServer(t *testing.T) {
+	t.Parallel()
 	for name, static := range map[string]string{"the embedded app": "", "a Flutter build": flutterBuild(t)} {
 		dir := t.TempDir()
 		p := start(t, dir, "ENVIRONMENT=production", "DATABASE_URL=sqlite:///"+dir+"/app.db", "PLATFORM=railway", "BACKEND_URL=https://app.example.com",

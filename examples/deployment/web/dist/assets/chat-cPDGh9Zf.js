@@ -37,11 +37,11 @@ async function follow(a, body) {
   const pause = { retry: 1000, failures: 0 };
   for (;;) {
     let problem;
+    let end;
     try {
       if (body !== undefined || (body = await reopen(a))) {
-        const end = await read(a, body, pause);
+        end = await read(a, body, pause);
         if (end === 'ended') return;
-        if (end === 'reconnect') pause.failures = 0; // no fault: another server goes on
       } else { // 204: the text is here, and no more will come
         const { body: whole } = await call('GET', streamOf(a.threadID, a.message.id), { signal: a.signal });
         a.show.ended({ ...a.message, ...whole.message }, whole.problem && explain(whole.problem));
@@ -53,7 +53,8 @@ async function follow(a, body) {
     }
     body = undefined;
     if (!a.message) throw problem ?? new Problem({ title: 'The connection broke', detail: 'The question may have arrived: look below before you send it again.' });
-    if (!passing(problem) || ++pause.failures > patience) {
+    pause.failures = end === 'reconnect' ? 0 : pause.failures + 1; // no fault: another server goes on
+    if (!passing(problem) || pause.failures > patience) {
       a.show.ended({ ...a.message, state: 'lost', content: undefined }, problem ?? new Problem({ title: 'The connection breaks again and again', detail: 'The answer may still be written. Reload the page to see it.' }));
       return;
     }
@@ -77,7 +78,7 @@ async function reopen(a) {
 async function wait(a, pause, problem) {
   const longest = Math.min(pause.retry * 2 ** Math.max(0, pause.failures - 1), 30_000);
   const ms = Math.max(longest * (0.5 + Math.random() / 2), (problem?.retryAfter ?? 0) * 1000);
-  a.show.waiting(Math.ceil(ms / 1000));
+  if (pause.failures > 0) a.show.waiting(Math.ceil(ms / 1000));
   await new Promise((resolve, reject) => {
     const timer = setTimeout(done, ms);
     function done() {
@@ -92,8 +93,8 @@ async function wait(a, pause, problem) {
   });
 }
 
-// read shows the events of one connection. It returns "ended" or "reconnect", or
-// nothing where the connection broke.
+// read shows the events of one connection. It returns "ended", "reconnect" where the
+// server wants that, or something else where the connection broke.
 async function read(a, body, pause) {
   const reader = body.getReader();
   let timer;
@@ -105,9 +106,9 @@ async function read(a, body, pause) {
   try {
     for await (const e of events(reader, { heard, retry: (ms) => { pause.retry = Math.min(ms, 30_000); } })) {
       a.show.waiting(0);
-      pause.failures = 0;
       const end = take(a, e);
       if (end) return end;
+      if (e.event === 'delta') pause.failures = 0; // it gets on; a greeting alone does not
     }
   } catch (error) {
     if (a.signal.aborted) throw error; // else it was cut: the next connection goes on
@@ -144,7 +145,7 @@ function take(a, { event, data, id }) {
 // for again from where this page stands.
 function add(a, piece, to) {
   const known = a.have - (to - size(piece));
-  if (known < 0) return 'reconnect';
+  if (!(known >= 0)) return 'gap';
   const fresh = known === 0 ? piece : new TextDecoder().decode(bytes.encode(piece).slice(known));
   a.have = Math.max(a.have, to);
   if (fresh) a.show.text(fresh);

@@ -1,6 +1,6 @@
-import { answering, ending, resume } from './answer-_0vRn-Dp.js';
+import { answering, ending, resume } from './answer-lKv3mMYd.js';
 import { call } from './api-t3UkSHHk.js';
-import { ask } from './chat-T7tzlzls.js';
+import { ask } from './chat-cPDGh9Zf.js';
 import { ago, busy, dialog, failure, h, say } from './dom-xZUvG20a.js';
 
 const maxTitle = 200;

@@ -4,7 +4,7 @@ import { busy, copyable, failure, h, say } from './dom-xZUvG20a.js';
 import { callbackPage, loginPage } from './login-HCmehRaY.js';
 import { changes, logout, person, user } from './session-c8Vzdgtz.js';
 import { stackPage } from './stack-X04msabY.js';
-import { threadPage, threadsPage } from './threads-w0j4Xs6_.js';
+import { threadPage, threadsPage } from './threads-s2ryHV6Z.js';
 
 const view = document.querySelector('#view');
 

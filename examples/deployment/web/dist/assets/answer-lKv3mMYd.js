@@ -1,5 +1,5 @@
 // An answer on the page while it is written.
-import { attach, stop } from './chat-T7tzlzls.js';
+import { attach, stop } from './chat-cPDGh9Zf.js';
 import { ago, duration, failure, h, say, speaker } from './dom-xZUvG20a.js';
 
 // What a message says of itself that has no more to come.
