@@ -88,6 +88,9 @@ type world struct {
 	store *ratelimit.Memory
 	users map[string]data.User
 	log   *syncBuffer
+
+	requests, tokens string // limits
+	concurrent       int
 }
 
 type syncBuffer struct {
@@ -120,7 +123,11 @@ func newWorld(t *testing.T) *world {
 func newWorldOn(t *testing.T, db *data.DB) *world {
 	store, err := ratelimit.NewMemory(ratelimit.MemoryConfig{})
 	require.NoError(t, err)
-	w := &world{t: t, db: db, store: store, users: map[string]data.User{}, log: &syncBuffer{}}
+	w := &world{
+		t: t, db: db, store: store, users: map[string]data.User{}, log: &syncBuffer{},
+		// The budget hardly refills while a test runs.
+		requests: "10/minute", tokens: "10000/year", concurrent: 2,
+	}
 	for _, name := range []string{"ada", "alan"} {
 		w.users[name], err = db.UpsertUser(t.Context(), data.Identity{Issuer: "test", Subject: name})
 		require.NoError(t, err)
@@ -139,18 +146,18 @@ const budgetTokens = 10_000
 
 func (w *world) replica(provider ai.Provider, edits ...func(*Config)) *replica {
 	w.t.Helper()
-	limits, err := ratelimit.Parse("10/minute")
+	limits, err := ratelimit.Parse(w.requests)
 	require.NoError(w.t, err)
-	tokens, err := ratelimit.Parse("10000/year") // it hardly refills while a test runs
+	tokens, err := ratelimit.Parse(w.tokens)
 	require.NoError(w.t, err)
-	c := config.Config{RateAI: limits, RateAITokens: tokens, AI: config.AI{Concurrent: 2}}
+	c := config.Config{RateAI: limits, RateAITokens: tokens, AI: config.AI{Concurrent: w.concurrent}}
 	user := func(r *http.Request) string { return r.Header.Get("X-User") }
 	asked, err := ratelimit.New(ratelimit.Config{Rules: LimitRules(c, user), Store: w.store})
 	require.NoError(w.t, err)
 	places, err := ratelimit.New(ratelimit.Config{Rules: PlaceRules(c, user), Store: w.store})
 	require.NoError(w.t, err)
 	hc := Config{
-		Data: w.db, Provider: provider, Limits: asked, Places: places, MaxTokens: 1000, Budget: budgetTokens,
+		Data: w.db, Provider: provider, Limits: asked, Places: places, MaxTokens: 1000, Budget: tokens[0].Requests,
 		StreamMax: 4 * time.Minute, Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	}
 	for _, edit := range edits {

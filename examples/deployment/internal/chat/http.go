@@ -77,7 +77,8 @@ func (h *Hub) ask(w http.ResponseWriter, r *http.Request, u data.User) error {
 	j := &job{answer: newAnswer(stop), request: h.request(history, content), began: time.Now()}
 	if !h.reserve(j.answer) {
 		stop(nil)
-		problems.Unavailable(w, r, 2*time.Second)
+		w.Header().Set("Retry-After", "2")
+		problems.Write(w, r, http.StatusServiceUnavailable, "Too much is being answered right now. Try again shortly.")
 		return nil
 	}
 	running := false

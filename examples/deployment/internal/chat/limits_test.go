@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -261,6 +262,89 @@ func TestTheBudgetIsExactHoweverAnAnswerEnds(t *testing.T) {
 				assert.Equal(t, budgetTokens-cost, r.left(ruleTokens, "ada"))
 				assert.EqualValues(t, 2, r.left(rulePlaces, "ada"))
 			})
+		})
+	}
+}
+
+// TestNothingIsLostWhateverHappensAtOnce: on two replicas readers come, leave and
+// stop while answers end, threads are deleted and one replica drains. Then no
+// place is taken, no row is streaming, nobody waits, and the budget is exact.
+func TestNothingIsLostWhateverHappensAtOnce(t *testing.T) {
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1)) // of the test's goroutine alone
+			w := newWorld(t)
+			w.requests, w.tokens, w.concurrent = "1000/minute", "1000000/year", 100
+			var cost atomic.Int64
+			says := func(n int, pause time.Duration) script {
+				return func(ctx context.Context, req ai.Request, emit func(string) error) (ai.Result, error) {
+					text := 0
+					result, err := counts(n, pause)(ctx, req, func(s string) error {
+						err := emit(s)
+						if err == nil {
+							text += len(s)
+						}
+						return err
+					})
+					used := spent(result.Usage, req, text, err == nil, true)
+					cost.Add(used.Input + used.Output)
+					return result, err
+				}
+			}
+			replicas := []*replica{w.replica(says(40, 100*time.Millisecond)), w.replica(says(70, 90*time.Millisecond))}
+			soon := func() time.Duration { return time.Duration(random.IntN(9000)) * time.Millisecond }
+			var all sync.WaitGroup
+			for range 25 {
+				thread := w.thread("ada")
+				r, other := replicas[random.IntN(2)], replicas[random.IntN(2)]
+				begin, act, what := soon(), soon(), random.IntN(5)
+				all.Go(func() {
+					time.Sleep(begin)
+					s := r.ask("ada", thread, "x")
+					if <-s.begun; s.status != 200 {
+						assert.Equal(t, 503, s.status)
+						s.leave()
+						return
+					}
+					path := "/api/threads/" + thread + "/messages/" + s.hello() + "/stream"
+					all.Go(func() { s.rest() })
+					time.Sleep(act)
+					switch what {
+					case 0:
+						s.leave()
+					case 1:
+						other.send("ada", "DELETE", path, "").body()
+					case 2:
+						_ = w.db.DeleteThread(t.Context(), w.users["ada"].ID, thread)
+					case 3:
+						for range 3 {
+							other.send("ada", "GET", path, "").rest()
+						}
+					}
+				})
+			}
+			time.Sleep(7 * time.Second)
+			replicas[0].drain(4 * time.Second)
+			all.Wait()
+			time.Sleep(time.Minute)
+			replicas[1].drain(time.Second)
+			time.Sleep(time.Minute)
+			for _, r := range replicas {
+				r.mu.Lock()
+				assert.Empty(t, r.live)
+				assert.Empty(t, r.running)
+				r.mu.Unlock()
+			}
+			threads, err := w.db.Threads(t.Context(), w.users["ada"].ID, "", 100)
+			require.NoError(t, err)
+			for _, thread := range threads {
+				for _, m := range w.messages("ada", thread.ID) {
+					assert.NotEqual(t, data.Streaming, m.State)
+				}
+			}
+			assert.InDelta(t, 1_000_000-cost.Load(), replicas[0].left(ruleTokens, "ada"), 6, "what refills in three minutes")
+			assert.EqualValues(t, 100, replicas[0].left(rulePlaces, "ada"))
+			assert.EqualValues(t, 400, replicas[0].left(ruleReaders, "ada"))
 		})
 	}
 }

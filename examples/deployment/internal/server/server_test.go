@@ -436,3 +436,59 @@ func TestWhatIsLeftAfterTheTimeoutIsCut(t *testing.T) {
 	<-ended
 	assert.Contains(t, log.String(), "cut")
 }
+
+func TestTheDrainEndsStreamsAndIsWaitedFor(t *testing.T) {
+	leave, open := make(chan struct{}), make(chan struct{})
+	var order []string
+	s, _ := newServer(t, map[string]string{"SHUTDOWN_TIMEOUT": "10s", "DRAIN_DELAY": "200ms"}, func(d *Deps) {
+		d.Routes = func(mux *http.ServeMux, p Parts) (Drain, error) {
+			require.NotNil(t, p.ChatLimits)
+			require.NotNil(t, p.ChatPlaces)
+			mux.HandleFunc("GET /api/stream", func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(200)
+				_ = http.NewResponseController(w).Flush()
+				close(open)
+				<-leave
+				fmt.Fprint(w, "come back")
+				time.Sleep(50 * time.Millisecond)
+				order = append(order, "the stream has ended")
+			})
+			return func(ctx context.Context) func() {
+				_, bounded := ctx.Deadline()
+				assert.True(t, bounded)
+				order = append(order, "told")
+				close(leave)
+				return func() { order = append(order, "waited") }
+			}, nil
+		}
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, ln) }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /api/stream HTTP/1.1\r\nHost: app.example.com\r\nX-Forwarded-Proto: https\r\nX-Real-IP: 192.0.2.1\r\n\r\n")
+	<-open
+	began := time.Now()
+	stop()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	assert.Equal(t, "come back", body(t, resp))
+	assert.GreaterOrEqual(t, time.Since(began), 200*time.Millisecond, "not before the balancer has noticed")
+	require.NoError(t, <-done)
+	assert.Equal(t, []string{"told", "the stream has ended", "waited"}, order)
+}
+
+func TestRoutesThatCannotBeMadeKeepTheServerFromStarting(t *testing.T) {
+	c, err := config.Load(func(string) string { return "" })
+	require.NoError(t, err)
+	_, err = New(Deps{
+		Config: c, App: fstest.MapFS{"index.html": {}}, Log: slog.New(slog.DiscardHandler),
+		UserID: func(*http.Request) string { return "" },
+		Routes: func(*http.ServeMux, Parts) (Drain, error) { return nil, errors.New("no provider") },
+	})
+	require.ErrorContains(t, err, "no provider")
+}
