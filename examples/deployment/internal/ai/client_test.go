@@ -256,6 +256,28 @@ func TestHTTP2StreamsAndIsClosedStreamByStream(t *testing.T) {
 	require.Eventually(t, func() bool { return fake.Open() == 0 }, testWait, testTick)
 }
 
+// net/http takes X-Api-Key along to whomever a redirect names, with GET for 301 to
+// 303 and with the question for 307 and 308.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
+		var followed atomic.Int32
+		attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+		vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, attacker.URL, status)
+		}))
+		p := provider(t, ai.Settings{Anthropic: ai.Endpoint{Key: "k", Model: "m", BaseURL: vendor.URL}})
+		_, _, err := ask(t.Context(), p)
+		var e *ai.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, ai.Malformed, e.Kind)
+		assert.Equal(t, status, e.Status)
+		assert.ErrorContains(t, err, "check the base URL")
+		assert.Zero(t, followed.Load(), status)
+		vendor.Close()
+		attacker.Close()
+	}
+}
+
 func TestNoKeyIsInAnyErrorLogOrDump(t *testing.T) {
 	s := ai.Settings{Order: []string{ai.Anthropic}, Anthropic: ai.Endpoint{Key: "sk-hush hush\n", BaseURL: "http://user:hush@vendor.example/?key=hush"}}
 	_, err := ai.New(s, nil)

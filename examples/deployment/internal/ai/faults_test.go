@@ -150,6 +150,9 @@ func TestEveryFaultOfEveryVendorIsAnErrorOfItsKind(t *testing.T) {
 					require.ErrorAs(t, err, &e)
 					assert.Equal(t, tt.kind, e.Kind, err.Error())
 					assert.Equal(t, vendor, e.Provider)
+					if tt.fault == aitest.SilentAfterText {
+						assert.ErrorContains(t, err, "silent for Idle")
+					}
 					if tt.fault != aitest.EndlessText {
 						assert.Equal(t, tt.text, text)
 					}
@@ -320,10 +323,11 @@ func TestADrippingStreamEndsAtTotal(t *testing.T) {
 
 func TestTimeInEmitIsNotTheVendorsSilence(t *testing.T) {
 	fake := aitest.New(t, ai.Anthropic)
+	fake.Set(aitest.Script{Delay: 300 * time.Millisecond}) // so that it is still being read
 	s := settings(fake)
-	s.Idle = 100 * time.Millisecond
+	s.Idle = time.Second
 	_, err := provider(t, s).Stream(t.Context(), question, func(string) error {
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(1200 * time.Millisecond)
 		return nil
 	})
 	require.NoError(t, err)

@@ -162,7 +162,7 @@ func bounded(after time.Duration) time.Duration {
 // clean makes foreign text fit for a log line: without the key, on one line,
 // printable and short.
 func clean(s string, key Key) string {
-	if key != "" {
+	if len(key) >= 8 { // a shorter one is a placeholder, and part of many words
 		s = strings.ReplaceAll(s, string(key), "[key]")
 	}
 	s = strings.Map(func(r rune) rune {

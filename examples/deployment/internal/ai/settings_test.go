@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/ai"
+	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/ai/aitest"
 )
 
 // For require.Eventually.
@@ -88,4 +89,13 @@ func TestTheEchoStopsAtMaxTokensAndWithItsContext(t *testing.T) {
 	assert.Equal(t, ai.StopLength, result.StopReason)
 	_, err = p.Stream(t.Context(), ai.Request{}, emit)
 	require.ErrorContains(t, err, "the last message must be the user's")
+}
+
+func TestTheDefaultTimesLetASlowAnswerThrough(t *testing.T) {
+	fake := aitest.New(t, ai.Anthropic)
+	fake.Set(aitest.Script{Delay: 50 * time.Millisecond})
+	text, _, err := ask(t.Context(), provider(t, ai.Settings{Anthropic: fake.Endpoint()}))
+	require.NoError(t, err)
+	assert.Equal(t, "Hello, world!", text)
+	assert.Contains(t, string(fake.Requests()[0].Body), `"max_tokens":4096`)
 }
