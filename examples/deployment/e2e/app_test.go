@@ -269,6 +269,8 @@ func TestTokenInACookie(t *testing.T) {
 	assert.Nil(t, eval[any](tb, `sessionStorage.getItem('gatehouse.session')`))
 	tb.send("#new-thread", "by cookie")
 	tb.until(heading("by cookie"))
+	tb.send("#message", "Who am I?")
+	tb.shown("Who am I?") // the stream has the cookie too
 	eval[any](tb, `location.reload()`)
 	tb.until(heading("by cookie") + ` && document.querySelector('#account summary')`)
 

@@ -406,6 +406,18 @@ func TestThePageGivesUpInTheEndAndCanTryAgain(t *testing.T) {
 	tb.quiet("404 (Not Found)")
 }
 
+// A text without an end of a sentence is heard in parts, not all at the end.
+func TestATextWithoutPunctuationIsHeardToo(t *testing.T) {
+	t.Parallel()
+	s := &standIn{text: strings.Repeat("word ", 200) + strings.Repeat("x", 900), connections: []connection{{until: -1, end: "done"}}}
+	tb := s.page(t)
+	tb.send("#message", "How?")
+	tb.shown(s.text)
+	parts := eval[[]string](tb, `[...document.querySelectorAll('#spoken p')].map((p) => p.textContent)`)
+	assert.GreaterOrEqual(t, len(parts), 4)
+	assert.Equal(t, strings.ReplaceAll(s.text, " ", ""), strings.ReplaceAll(strings.Join(parts, ""), " ", ""))
+}
+
 // With every control of a streaming answer on the page.
 func TestAnAnswerCanBeReadAndOperatedWhileItIsWritten(t *testing.T) {
 	t.Parallel()

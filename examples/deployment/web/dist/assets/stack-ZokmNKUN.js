@@ -1,6 +1,6 @@
 // What the server decided about one request, told by its own answer.
 import { call, limits } from './api-t3UkSHHk.js';
-import { busy, copyable, failure, h, plural, say } from './dom-xZUvG20a.js';
+import { busy, copyable, failure, h, plural, say } from './dom-9aRx3nlE.js';
 
 const headers = [
   ['Content-Security-Policy', 'where scripts, styles and the rest may come from; injected ones do not run'],

@@ -1,10 +1,10 @@
 // The shell: which page is shown, who is logged in, and what the last answer said.
 import { answers, limits } from './api-t3UkSHHk.js';
-import { busy, copyable, failure, h, say } from './dom-xZUvG20a.js';
-import { callbackPage, loginPage } from './login-HCmehRaY.js';
+import { busy, copyable, failure, h, say } from './dom-9aRx3nlE.js';
+import { callbackPage, loginPage } from './login-GbWQyj4b.js';
 import { changes, logout, person, user } from './session-c8Vzdgtz.js';
-import { stackPage } from './stack-X04msabY.js';
-import { threadPage, threadsPage } from './threads-s2ryHV6Z.js';
+import { stackPage } from './stack-ZokmNKUN.js';
+import { threadPage, threadsPage } from './threads-Sdq2hIbj.js';
 
 const view = document.querySelector('#view');
 

@@ -1,4 +1,4 @@
-import { busy, failure, h } from './dom-xZUvG20a.js';
+import { busy, failure, h } from './dom-9aRx3nlE.js';
 import { finish, login, ownPath, providers } from './session-c8Vzdgtz.js';
 
 // loginPage stands in the place of any page that needs a login; afterwards the

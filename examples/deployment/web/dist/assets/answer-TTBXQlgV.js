@@ -1,6 +1,6 @@
 // An answer on the page while it is written.
 import { attach, stop } from './chat-cPDGh9Zf.js';
-import { ago, duration, failure, h, say, speaker } from './dom-xZUvG20a.js';
+import { ago, duration, failure, h, say, speaker } from './dom-9aRx3nlE.js';
 
 // What a message says of itself that has no more to come.
 export const endings = {

@@ -1,7 +1,7 @@
-import { answering, ending, resume } from './answer-lKv3mMYd.js';
+import { answering, ending, resume } from './answer-TTBXQlgV.js';
 import { call } from './api-t3UkSHHk.js';
 import { ask } from './chat-cPDGh9Zf.js';
-import { ago, busy, dialog, failure, h, say } from './dom-xZUvG20a.js';
+import { ago, busy, dialog, failure, h, say } from './dom-9aRx3nlE.js';
 
 const maxTitle = 200;
 const maxContent = 32000;

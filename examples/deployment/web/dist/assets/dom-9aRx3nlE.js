@@ -161,9 +161,11 @@ export function speaker() {
   log.replaceChildren();
   return {
     hear(text) {
-      const [, whole, tail] = (rest + text).match(/^([^]*(?:[.!?:…]["')\]]*\s|[。！？\n]))?([^]*)$/);
-      out(whole ?? '');
-      rest = tail;
+      rest += text;
+      const whole = rest.match(/[^]*(?:[.!?:…]["')\]]*\s|[。！？\n])/)?.[0].length
+        ?? (rest.length > 400 ? rest.lastIndexOf(' ') + 1 || rest.length : 0); // whoever never ends a sentence
+      if (whole > 0) out(rest.slice(0, whole));
+      rest = rest.slice(whole);
     },
     end() { out(rest); rest = ''; },
   };
