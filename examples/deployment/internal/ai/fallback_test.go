@@ -24,7 +24,7 @@ func TestTheNextProviderAnswersOnlyBeforeTheFirstByteAndOnlyIfItCouldHelp(t *tes
 				whole.Set(aitest.Script{Pieces: []string{"from the other"}})
 				s := settings(broken, whole)
 				if tt.kind == ai.TimedOut {
-					s.FirstByte, s.Idle = 300*time.Millisecond, 300*time.Millisecond
+					impatient(&s, tt.fault)
 				}
 				text, result, err := ask(t.Context(), provider(t, s))
 				assert.Len(t, broken.Requests(), 1)

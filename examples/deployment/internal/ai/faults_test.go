@@ -35,6 +35,16 @@ func settings(fakes ...*aitest.Server) ai.Settings {
 	return s
 }
 
+// impatient shortens the time that a fault uses up, and no other: the machine that
+// runs this may be busy.
+func impatient(s *ai.Settings, fault aitest.Fault) {
+	if fault == aitest.SilentAfterText || fault == aitest.OnlyThoughts {
+		s.Idle = 500 * time.Millisecond
+	} else {
+		s.FirstByte = 300 * time.Millisecond
+	}
+}
+
 func provider(t testing.TB, s ai.Settings) ai.Provider {
 	t.Helper()
 	transport := ai.NewTransport()
@@ -140,7 +150,7 @@ func TestEveryFaultOfEveryVendorIsAnErrorOfItsKind(t *testing.T) {
 					fake := aitest.New(t, vendor)
 					s := settings(fake)
 					if tt.kind == ai.TimedOut {
-						s.FirstByte, s.Idle = 300*time.Millisecond, 300*time.Millisecond
+						impatient(&s, tt.fault)
 					}
 					framing.Fault, framing.RedirectTo = tt.fault, redirect.URL+"/v1/messages"
 					fake.Set(framing)
@@ -187,7 +197,7 @@ func TestAStreamThatStaysOpenAfterItsTerminalEventIsWhole(t *testing.T) {
 		fake.Set(aitest.Script{Fault: aitest.HangsAtEnd})
 		s := settings(fake)
 		if vendor == ai.Gemini {
-			s.Idle = 200 * time.Millisecond
+			s.Idle = 500 * time.Millisecond
 		}
 		text, _, err := ask(t.Context(), provider(t, s))
 		assert.Equal(t, "Hello, world!", text, vendor)
@@ -290,7 +300,7 @@ func TestCommentsAndPingsKeepAStreamAliveButDoNotBegin(t *testing.T) {
 			fake := aitest.New(t, vendor)
 			fake.Set(aitest.Script{Fault: aitest.OnlyComments}) // one every 5 ms
 			s := settings(fake)
-			s.FirstByte, s.Idle = time.Second, 500*time.Millisecond
+			s.FirstByte, s.Idle = 2*time.Second, time.Second
 			_, _, err := ask(t.Context(), provider(t, s))
 			require.ErrorContains(t, err, "no text within FirstByte", "they were life for Idle")
 		})
