@@ -2,7 +2,10 @@ package main_test
 
 import (
 	"encoding/json"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -288,6 +291,46 @@ func TestTheComposeFileIsHardenedAndGivesTheDrainItsTime(t *testing.T) {
 	for _, name := range []string{"app2", "app3"} {
 		assert.Equal(t, []any{"replicas"}, services[name].(map[string]any)["profiles"])
 	}
+}
+
+func TestTheGatewayOfTheComposeFilePassesRequestsToWhoeverIsReady(t *testing.T) {
+	haproxy := testenv.Command(t, "haproxy", "haproxy")
+	ready := func(status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/health/ready" {
+				w.WriteHeader(status)
+			}
+			_, _ = io.WriteString(w, strconv.Itoa(status))
+		}))
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	gateway := decode(t, "compose.yaml")["configs"].(map[string]any)["gateway"].(map[string]any)["content"].(string)
+	addr := testenv.FreeAddr(t)
+	text := strings.NewReplacer("bind :8080", "bind "+addr,
+		"127.0.0.1:8000", ready(503), "127.0.0.1:8001", ready(200), "127.0.0.1:8002", ready(503)).Replace(gateway)
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	cmd := exec.CommandContext(t.Context(), haproxy, "-db", "-f", file)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.Eventually(t, func() bool { // at first it takes all for ready
+		for range 6 {
+			resp, err := http.Get("http://" + addr + "/")
+			if err != nil {
+				return false
+			}
+			text, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil || string(text) != "200" {
+				return false
+			}
+		}
+		return true
+	}, 20*time.Second, 50*time.Millisecond)
 }
 
 func TestTheDockerfileTellsThePortOfTheProgram(t *testing.T) {
