@@ -223,6 +223,7 @@ func TestTheLimitsOfChatAreToldInWords(t *testing.T) {
 	}
 	tb.send("#message", long(1000))
 	tb.until(assistantText + `.length > 50`)
+	tb.until(`document.querySelector('.last .limit').textContent === '1 of 2 questions left'`)
 	second := p.tab()
 	second.origin = tb.origin
 	second.open("/")

@@ -139,6 +139,9 @@ document.addEventListener('click', (e) => {
   if (menu && !menu.contains(e.target)) menu.open = false;
 });
 
+// What a limit counts, by the beginning of its name.
+const counted = [['ai-tokens', 'tokens'], ['ai-streams', 'places'], ['ai', 'questions'], ['', 'requests']];
+
 // The last answer, at the bottom. It is no live region: it changes all the time.
 answers.addEventListener('answer', ({ detail: a }) => {
   const strip = document.querySelector('.last');
@@ -149,7 +152,7 @@ answers.addEventListener('answer', ({ detail: a }) => {
     h('span', { class: 'request' }, `${a.method} ${a.path.split('?')[0]}`),
     h('span', { class: 'time' }, `${Math.round(a.ms)} ms`),
     a.id && h('span', { class: 'id' }, copyable(a.id, 'correlation ID of the last answer')),
-    tightest && h('span', { class: 'limit' }, `${tightest.remaining} of ${tightest.quota} requests left`),
+    tightest && h('span', { class: 'limit' }, `${tightest.remaining} of ${tightest.quota} ${counted.find(([name]) => tightest.name.startsWith(name))[1]} left`),
   ].filter(Boolean));
 });
 
