@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -55,8 +56,9 @@ func withCost(r *http.Request, n int64) *http.Request {
 // A budget is what one answer was allowed to cost, and holds the user's place.
 // Every answer that got one settles it once, however it ends.
 type budget struct {
-	tokens, place *ratelimit.Permit
-	reserved      int64
+	place    *ratelimit.Permit
+	tokens   *ratelimit.Permit // nil: refused
+	reserved int64
 }
 
 // settle books what the answer has cost: what was reserved and not used goes
@@ -73,15 +75,18 @@ func (b *budget) settle(used int64) error {
 	return b.tokens.Refund(ctx, ruleTokens, b.reserved-used)
 }
 
-// undo is for a question that was admitted and then not asked.
+// undo is for an answer that did not begin, however far it got.
 func (b *budget) undo() error {
+	switch {
+	case b == nil:
+		return nil
+	case b.tokens == nil:
+		b.place.Release()
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := b.tokens.Refund(ctx, ruleRequests, 1); err != nil {
-		b.place.Release()
-		return err
-	}
-	return b.settle(0)
+	return errors.Join(b.tokens.Refund(ctx, ruleRequests, 1), b.settle(0))
 }
 
 // guess is how many tokens a text of n bytes has, rather too many than too few:

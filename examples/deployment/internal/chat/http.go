@@ -64,41 +64,30 @@ func (h *Hub) ask(w http.ResponseWriter, r *http.Request, u data.User) error {
 		return err
 	}
 	thread := r.PathValue("id")
-	history, err := h.Data.LastMessages(r.Context(), u.ID, thread, historyMessages)
+	history, err := h.history(r.Context(), u.ID, thread)
 	if err != nil {
 		return err
 	}
-	for _, m := range history {
-		if m.State == data.Streaming && !m.Abandoned() {
-			return data.ErrStreaming
-		}
-	}
 	ctx, stop := context.WithCancelCause(own(r.Context()))
 	j := &job{answer: newAnswer(stop), request: h.request(history, content), began: time.Now()}
+	begun := false
+	defer func() {
+		if !begun { // also after a panic
+			h.drop(ctx, j)
+		}
+	}()
 	if !h.reserve(j.answer) {
-		stop(nil)
 		w.Header().Set("Retry-After", "2")
 		problems.Write(w, r, http.StatusServiceUnavailable, "Too much is being answered right now. Try again shortly.")
 		return nil
 	}
-	running := false
-	defer func() {
-		if !running {
-			h.release("", j.answer)
-			stop(nil)
-		}
-	}()
-	admitted := h.admit(w, r, j)
-	if !admitted {
+	if !h.admit(w, r, j) {
 		return nil
 	}
 	if j.question, j.message, err = h.Data.StartAnswer(r.Context(), u.ID, thread, content); err != nil {
-		if undo := j.budget.undo(); undo != nil {
-			h.Log.WarnContext(ctx, "an answer that did not begin was booked", "error", undo)
-		}
 		return err
 	}
-	running = true
+	begun = true
 	h.publish(j.message.ID, j.answer)
 	j.enter()
 	defer j.leave()
@@ -109,6 +98,18 @@ func (h *Hub) ask(w http.ResponseWriter, r *http.Request, u data.User) error {
 	return h.first(w, r, j)
 }
 
+// history is the end of the thread; it is ErrStreaming where an answer is being
+// written. The database looks again when it starts one.
+func (h *Hub) history(ctx context.Context, userID, thread string) ([]data.Message, error) {
+	all, err := h.Data.LastMessages(ctx, userID, thread, historyMessages)
+	for _, m := range all {
+		if m.State == data.Streaming && !m.Abandoned() {
+			return nil, data.ErrStreaming
+		}
+	}
+	return all, err
+}
+
 // admit asks the limits, all or none, and answers where they refuse. A place is
 // asked for first: it can be given back.
 func (h *Hub) admit(w http.ResponseWriter, r *http.Request, j *job) bool {
@@ -117,16 +118,20 @@ func (h *Hub) admit(w http.ResponseWriter, r *http.Request, j *job) bool {
 		refuse(w, decision)
 		return false
 	}
-	admitted := false
-	cost := h.reservation(j.request)
+	j.budget = &budget{place: place, reserved: h.reservation(j.request)}
 	h.Limits.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		admitted = true
-		j.budget = &budget{tokens: ratelimit.PermitFrom(r.Context()), place: place, reserved: cost}
-	})).ServeHTTP(w, withCost(r, cost))
-	if !admitted {
-		place.Release()
+		j.budget.tokens = ratelimit.PermitFrom(r.Context())
+	})).ServeHTTP(w, withCost(r, j.budget.reserved))
+	return j.budget.tokens != nil
+}
+
+// drop gives back what an answer has got that does not begin.
+func (h *Hub) drop(ctx context.Context, j *job) {
+	if err := j.budget.undo(); err != nil {
+		h.Log.WarnContext(ctx, "an answer that did not begin was booked", "error", err)
 	}
-	return admitted
+	h.release("", j.answer)
+	j.stop(nil)
 }
 
 // request is the conversation so far and the question.

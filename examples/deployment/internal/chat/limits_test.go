@@ -177,6 +177,52 @@ func TestQuestionsInTheSameMomentHaveOneAnswer(t *testing.T) {
 	assert.EqualValues(t, 2, one.left(rulePlaces, "ada"))
 }
 
+// A broken is a database that fails, or panics, when an answer is to begin.
+type broken struct {
+	*data.DB
+	panics bool
+}
+
+func (b broken) StartAnswer(context.Context, string, string, string) (question, answer data.Message, err error) {
+	if b.panics {
+		panic("hush")
+	}
+	return question, answer, context.DeadlineExceeded
+}
+
+func TestAnAnswerThatCannotBeginCostsNothing(t *testing.T) {
+	for name, db := range map[string]broken{"the database is away": {}, "a panic": {panics: true}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			db.DB = w.db
+			r := w.replica(counts(1, 0), func(c *Config) { c.Data = db })
+			r.mux = recovering(r.mux)
+			s := r.ask("ada", w.thread("ada"), "x")
+			s.body()
+			<-s.over
+			assert.GreaterOrEqual(t, s.status, 500)
+			for rule, n := range map[string]int64{ruleRequests: 10, rulePlaces: 2, ruleTokens: budgetTokens} {
+				assert.Equal(t, n, r.left(rule, "ada"), rule)
+			}
+			assert.Empty(t, r.running)
+		})
+	}
+}
+
+// recovering is what the access log of the stack does with a panic.
+func recovering(next http.Handler) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if recover() != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+	return mux
+}
+
 func TestReadersOfOneUserAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

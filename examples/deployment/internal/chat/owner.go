@@ -33,10 +33,12 @@ func (h *Hub) run(ctx context.Context, j *job) {
 	} else {
 		err = h.save(ctx, end.message)
 	}
-	if err != nil && !errors.Is(err, data.ErrNotFound) {
-		// The row stays as last saved, and counts as interrupted in a while.
-		h.Log.ErrorContext(ctx, "an answer was not saved", "error", err)
+	if err != nil {
+		// The row stays as last saved, and is interrupted, or will count as that.
 		end.message.State, end.message.Failure = data.Failed, data.Interrupted
+		if !errors.Is(err, data.ErrNotFound) { // deleted, or taken over
+			h.Log.ErrorContext(ctx, "an answer was not saved", "error", err)
+		}
 	}
 	if err := j.budget.settle(usage.Input + usage.Output); err != nil {
 		h.Log.WarnContext(ctx, "an answer was not booked", "error", err, "input_tokens", usage.Input, "output_tokens", usage.Output)
@@ -128,10 +130,10 @@ func (h *Hub) ending(ctx context.Context, j *job, result ai.Result, err error) (
 		"state", m.State, "provider", m.Provider, "model", m.Model, "stop_reason", end.stopReason,
 		"input_tokens", usage.Input, "output_tokens", usage.Output, "duration", time.Since(j.began).Round(time.Millisecond).String(),
 	}
-	if err == nil {
-		h.Log.InfoContext(ctx, "answer", log...)
-	} else {
+	if m.State == data.Failed {
 		h.Log.WarnContext(ctx, "answer", append(log, "error", err)...)
+	} else {
+		h.Log.InfoContext(ctx, "answer", log...)
 	}
 	return end, usage
 }

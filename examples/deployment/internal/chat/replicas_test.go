@@ -270,8 +270,33 @@ func TestAProviderThatDoesNotListenDoesNotHoldUpTheEnd(t *testing.T) {
 	})
 }
 
+// TestAnOwnerThatComesBackTooLateDoesNotClaimTheAnswer: its database was away for
+// so long that somebody else has ended the answer.
+func TestAnOwnerThatComesBackTooLateDoesNotClaimTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		db := &flaky{DB: w.db}
+		one, two := w.replica(counts(500, 100*time.Millisecond), func(c *Config) { c.Data = db }), w.replica(nil)
+		thread := w.thread("ada")
+		s := one.ask("ada", thread, "count")
+		id := s.hello()
+		time.AfterFunc(5*time.Second, func() { db.away.Store(true) })
+		time.AfterFunc(30*time.Second, func() { db.away.Store(false) })
+		time.AfterFunc(6*time.Second, func() { two.attachTo("ada", thread, id).rest() })
+		began := time.Now()
+		text, _, last := s.rest()
+		assert.Equal(t, "failed", last.name)
+		assert.InDelta(t, 30*time.Second, time.Since(began), float64(2*time.Second), "it stops paying")
+		m := w.messages("ada", thread)[1]
+		assert.Equal(t, []string{data.Failed, data.Interrupted}, []string{m.State, m.Failure})
+		assert.Equal(t, text[:len(m.Content)], m.Content)
+		assert.EqualValues(t, 2, one.left(rulePlaces, "ada"))
+	})
+}
+
 // TestOnPostgreSQL is the way through two replicas on the other database.
 func TestOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	db, err := data.Open(t.Context(), config.Database{Driver: "postgres", DSN: server.Database(t)})
 	require.NoError(t, err)

@@ -87,10 +87,13 @@ func (d *DB) SaveAnswer(ctx context.Context, id, content string) (Message, error
 		WHERE id = $3 AND state = 'streaming' RETURNING `+messageColumns, content, now().UnixMicro(), id)
 }
 
-// EndAnswer is the owner's: it saves the answer as it is in the end.
+// EndAnswer is the owner's: it saves the answer as it is in the end. To do it
+// twice is to do it once, so that it can be tried again after an error that does
+// not tell whether it was done. ErrNotFound is as for SaveAnswer.
 func (d *DB) EndAnswer(ctx context.Context, m Message) error {
 	return exec(ctx, d.write, `UPDATE messages SET content = $1, state = $2, failure = $3, provider = $4, model = $5,
-		input_tokens = $6, output_tokens = $7, saved_at = $8 WHERE id = $9 AND state = 'streaming'`,
+		input_tokens = $6, output_tokens = $7, saved_at = $8
+		WHERE id = $9 AND (state = 'streaming' OR (state = $2 AND content = $1))`,
 		m.Content, m.State, m.Failure, m.Provider, m.Model, m.InputTokens, m.OutputTokens, now().UnixMicro(), m.ID)
 }
 

@@ -63,6 +63,7 @@ func conform(t *testing.T, newDatabase func() config.Database) {
 		"an answer grows, is watched, stopped and ended":           answerLives,
 		"one answer at a time in a thread":                         oneAnswer,
 		"an abandoned answer is ended by whoever sees it":          abandonedAnswer,
+		"a release before this one goes on adding messages":        oldRelease,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, d) })
 	}
@@ -449,10 +450,15 @@ func answerLives(t *testing.T, d *data.DB) {
 	saved.SavedAt = read.SavedAt
 	assert.Equal(t, saved, read)
 
-	// Ended is ended.
+	// Ended is ended, and to end it again the same way is no error.
+	require.NoError(t, d.EndAnswer(t.Context(), saved))
+	other := saved
+	other.Content = "another"
+	assert.Equal(t, data.ErrNotFound, d.EndAnswer(t.Context(), other))
+	other.Content, other.State = saved.Content, data.Done
+	assert.Equal(t, data.ErrNotFound, d.EndAnswer(t.Context(), other))
 	_, err = d.SaveAnswer(t.Context(), answer.ID, "more")
 	assert.Equal(t, data.ErrNotFound, err)
-	assert.Equal(t, data.ErrNotFound, d.EndAnswer(t.Context(), saved))
 	assert.Equal(t, data.ErrNotFound, d.StopAnswer(t.Context(), answer.ID))
 	assert.Equal(t, data.ErrNotFound, d.WatchAnswer(t.Context(), answer.ID))
 	assert.Equal(t, data.ErrNotFound, d.InterruptAnswer(t.Context(), answer.ID))
@@ -541,6 +547,25 @@ func abandonedAnswer(t *testing.T, d *data.DB) {
 	_, err := d.SaveAnswer(t.Context(), third.ID, "because")
 	require.NoError(t, err, "its owner is back before anybody has noticed")
 	assert.Equal(t, data.ErrNotFound, d.InterruptAnswer(t.Context(), third.ID))
+}
+
+// oldRelease has the statements of the first migration's program, which still
+// serves while this one migrates.
+func oldRelease(t *testing.T, d *data.DB) {
+	u := newUser(t, d)
+	thread := newThread(t, d, u.ID)
+	id := newMessage(t, d, u.ID, thread.ID, "x").ID
+	require.NoError(t, d.DeleteMessage(t.Context(), u.ID, thread.ID, id))
+	var old struct {
+		id, thread, role, content string
+		created                   int64
+	}
+	require.NoError(t, d.Raw().QueryRowContext(t.Context(), `INSERT INTO messages (id, thread_id, role, content, created_at)
+		VALUES ($1, $2, 'assistant', 'hello', 1) RETURNING id, thread_id, role, content, created_at`, id, thread.ID).
+		Scan(&old.id, &old.thread, &old.role, &old.content, &old.created))
+	m, err := d.Message(t.Context(), u.ID, thread.ID, id)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"hello", data.Done}, []string{m.Content, m.State})
 }
 
 func manyTransactions(t *testing.T, d *data.DB) {
