@@ -169,6 +169,9 @@ func (c *client) try(method, to string, body any, headers ...string) (answer, er
 	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
