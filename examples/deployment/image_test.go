@@ -28,15 +28,10 @@ import (
 )
 
 // The image, built from the Dockerfile and run. No registry can be reached where
-// the tests run, so of the stage "build", whose base is golang's image, the command
-// is run here, on this machine's Go; all that follows is Buildah's work.
+// the tests run, so that this machine's Go stands in for golang's image.
 func TestTheImage(t *testing.T) {
 	b := newBuildah(t)
-	rootfs := filepath.Join(b.dir, "rootfs")
-	buildStage(t, "../..", "examples/deployment", rootfs)
-	b.run(t, "build", "--isolation", "chroot", "--format", "docker", "-f", "Dockerfile",
-		"--ignorefile", ".dockerignore", "--build-arg", "MODULE=examples/deployment", "--build-arg", "REVISION=0123abc",
-		"--build-context", "rootfs="+rootfs, "-t", "app", "../..")
+	b.build(t, "../..", "--build-arg", "MODULE=examples/deployment", "--build-arg", "REVISION=0123abc")
 
 	t.Run("holds the program, the certificate authorities and nothing else", func(t *testing.T) {
 		id := b.run(t, "from", "app")
@@ -154,16 +149,31 @@ exec setpriv --no-new-privs chroot --userspec=65532:65532 --groups= "$root" "$@"
 
 func TestTheSameSourcesGiveTheSameProgramWhereverTheyAreBuilt(t *testing.T) {
 	b := newBuildah(t)
-	here := filepath.Join(b.dir, "here")
-	buildStage(t, "../..", "examples/deployment", here)
+	// In the image's stage, from /src and without what .dockerignore keeps back.
+	b.build(t, "../..", "--build-arg", "MODULE=examples/deployment")
+	inside := b.run(t, "mount", b.run(t, "from", "app"))
 
-	// As a builder gets it: without what .dockerignore keeps back.
-	elsewhere := b.context(t)
-	assert.NoFileExists(t, filepath.Join(elsewhere, "examples/deployment/.env.production.example"))
-	assert.NoDirExists(t, filepath.Join(elsewhere, ".git"))
-	there := filepath.Join(b.dir, "there")
-	buildStage(t, elsewhere, "examples/deployment", there)
-	assert.Equal(t, sum(t, here), sum(t, there))
+	// The same command in this checkout, with its .git.
+	outside := filepath.Join(b.dir, "outside")
+	text, err := os.ReadFile("Dockerfile")
+	require.NoError(t, err)
+	joined := strings.ReplaceAll(string(text), "\\\n", "")
+	run := regexp.MustCompile(`(?m)^RUN (.* go build .*)$`).FindStringSubmatch(joined)
+	require.Len(t, run, 2)
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.ReplaceAll(run[1], "/rootfs", outside))
+	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "MODULE=examples/deployment")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Equal(t, sum(t, outside), sum(t, inside))
+}
+
+func TestABuilderGetsNoSecretsAndNoHistory(t *testing.T) {
+	context := newBuildah(t).context(t)
+	assert.FileExists(t, filepath.Join(context, "examples/deployment/main.go"))
+	require.NoError(t, filepath.WalkDir(context, func(path string, d fs.DirEntry, err error) error {
+		assert.NotRegexp(t, `/(\.git|\.env[^/]*|node_modules|var|[^/]*_test\.go)$`, path)
+		return err
+	}))
 }
 
 func TestTheExampleBuildsInARepositoryOfItsOwn(t *testing.T) {
@@ -188,24 +198,8 @@ func TestTheExampleBuildsInARepositoryOfItsOwn(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 
-	rootfs := filepath.Join(b.dir, "rootfs")
-	buildStage(t, dir, ".", rootfs)
-	out, err = exec.CommandContext(t.Context(), filepath.Join(rootfs, "deployment"), "version").CombinedOutput()
-	require.NoError(t, err, string(out))
-}
-
-// buildStage runs the command of the Dockerfile's stage "build" in a build context.
-func buildStage(t *testing.T, dir, module, rootfs string) {
-	t.Helper()
-	text, err := os.ReadFile("Dockerfile")
-	require.NoError(t, err)
-	joined := strings.ReplaceAll(string(text), "\\\n", "")
-	run := regexp.MustCompile(`(?m)^RUN (.* go build .*)$`).FindStringSubmatch(joined)
-	require.Len(t, run, 2)
-	cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.ReplaceAll(run[1], "/rootfs", rootfs))
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "MODULE="+module)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(out))
+	b.build(t, dir, "--volume", source+":"+source+":ro")
+	b.run(t, "run", "--isolation", "chroot", b.run(t, "from", "app"), "--", "/deployment", "version")
 }
 
 func sum(t *testing.T, rootfs string) string {
@@ -268,6 +262,53 @@ func (b buildah) run(t *testing.T, args ...string) string {
 	require.NoError(t, err, "buildah %s:\n%s%s", strings.Join(args, " "), out, &stderr)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return lines[len(lines)-1]
+}
+
+// build builds the Dockerfile to its last stage, as "app".
+func (b buildah) build(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	args = append([]string{
+		"build", "--isolation", "chroot", "--format", "docker", "--pull-never",
+		"-f", "Dockerfile", "--ignorefile", ".dockerignore", "-t", "app",
+	}, args...)
+	for _, dir := range b.golang(t) {
+		args = append(args, "--volume", dir)
+	}
+	b.run(t, append(args, dir)...)
+}
+
+// golang makes a stand-in for the image that the Dockerfile begins with, and
+// returns the directories of this machine that are mounted into it: it has no files
+// of its own but the certificate authorities.
+func (b buildah) golang(t *testing.T) []string {
+	t.Helper()
+	name := regexp.MustCompile(`(?m)^FROM (\S+) AS build$`).FindStringSubmatch(read(t, "Dockerfile"))
+	require.Len(t, name, 2)
+	names := []string{"GOROOT", "GOMODCACHE", "GOCACHE", "GOPROXY", "GOSUMDB"}
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"env"}, names...)...).Output()
+	require.NoError(t, err)
+	values := strings.Split(strings.TrimSpace(string(out)), "\n")
+	require.Len(t, values, len(names))
+
+	dir := filepath.Join(b.dir, "golang")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "etc/ssl/certs"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "tmp"), 0o755))
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		require.NoError(t, os.Symlink("usr/"+name, filepath.Join(dir, name)))
+	}
+	authorities := read(t, "/etc/ssl/certs/ca-certificates.crt")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/ssl/certs/ca-certificates.crt"), []byte(authorities), 0o644))
+	file := "FROM scratch\nCOPY . /\nENV GOTOOLCHAIN=local HOME=/tmp PATH=" + values[0] + "/bin:/usr/bin"
+	for i, name := range names {
+		file += " " + name + "=" + strconv.Quote(values[i])
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "Golang"), []byte(file+"\n"), 0o600))
+	b.run(t, "build", "--isolation", "chroot", "-f", filepath.Join(b.dir, "Golang"), "-t", name[1], dir)
+	mounts := []string{"/usr:/usr:ro", values[1] + ":" + values[1], values[2] + ":" + values[2]}
+	if !strings.HasPrefix(values[0], "/usr/") {
+		mounts = append(mounts, values[0]+":"+values[0]+":ro")
+	}
+	return mounts
 }
 
 // context is the repository as a builder gets it.
