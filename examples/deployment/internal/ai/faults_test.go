@@ -332,8 +332,9 @@ func TestADrippingStreamEndsAtTotal(t *testing.T) {
 }
 
 func TestTimeInEmitIsNotTheVendorsSilence(t *testing.T) {
+	t.Parallel()
 	fake := aitest.New(t, ai.Anthropic)
-	fake.Set(aitest.Script{Delay: 300 * time.Millisecond}) // so that it is still being read
+	fake.Set(aitest.Script{Pieces: []string{"Hello", "!"}, Delay: 300 * time.Millisecond}) // so that it is still being read
 	s := settings(fake)
 	s.Idle = time.Second
 	_, err := provider(t, s).Stream(t.Context(), question, func(string) error {
