@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -200,4 +201,49 @@ func BenchmarkStream(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/piece")
 		})
 	}
+}
+
+// endless is a body that never ends.
+type endless struct{ piece string }
+
+func (e endless) Read(p []byte) (int, error) {
+	n := 0
+	for n+len(e.piece) <= len(p) {
+		n += copy(p[n:], e.piece)
+	}
+	return n, nil
+}
+
+func TestAnUpstreamCannotMakeUsReadForever(t *testing.T) {
+	for _, piece := range []string{": comment\n", "\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n", "id: 1\n\n"} {
+		e := ai.Endpoint{Key: aitest.Key, Model: aitest.Model}
+		p, err := ai.New(ai.Settings{Anthropic: e}, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(endless{piece})}, nil
+		})})
+		require.NoError(t, err)
+		_, _, err = ask(t.Context(), p)
+		require.ErrorContains(t, err, "the answer does not end", piece)
+	}
+}
+
+func TestMessagesOfVendorsAreShortAndOnOneLine(t *testing.T) {
+	stream := `data: {"error":{"type":"x","message":"a\r\n\u001b[31mb\u2028` + strings.Repeat("ü", 500) + `"}}` + "\n\n"
+	_, _, err := ask(t.Context(), answered(t, ai.DeepSeek, &stream))
+	var e *ai.Error
+	require.ErrorAs(t, err, &e)
+	assert.True(t, strings.HasPrefix(e.Message, "x: a [31mb ü"), e.Message)
+	assert.True(t, strings.HasSuffix(e.Message, "ü..."), e.Message)
+	assert.LessOrEqual(t, len(e.Message), 300)
+	assert.True(t, utf8.ValidString(e.Message))
+}
+
+func TestAModelThatIsGoneIsTheAccountsFault(t *testing.T) {
+	p, err := ai.New(ai.Settings{DeepSeek: ai.Endpoint{Key: aitest.Key, Model: aitest.Model}}, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(
+			`{"error":{"message":"Model Not Exist","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}`,
+		))}, nil
+	})})
+	require.NoError(t, err)
+	_, _, err = ask(t.Context(), p)
+	require.ErrorContains(t, err, "account refused (HTTP 400)")
 }
