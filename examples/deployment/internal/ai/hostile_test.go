@@ -204,13 +204,14 @@ func BenchmarkStream(b *testing.B) {
 }
 
 // endless is a body that never ends.
-type endless struct{ piece string }
+type endless struct {
+	piece string
+	at    int
+}
 
-func (e endless) Read(p []byte) (int, error) {
-	n := 0
-	for n+len(e.piece) <= len(p) {
-		n += copy(p[n:], e.piece)
-	}
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.piece[e.at:])
+	e.at = (e.at + n) % len(e.piece)
 	return n, nil
 }
 
@@ -218,7 +219,7 @@ func TestAnUpstreamCannotMakeUsReadForever(t *testing.T) {
 	for _, piece := range []string{": comment\n", "\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n", "id: 1\n\n"} {
 		e := ai.Endpoint{Key: aitest.Key, Model: aitest.Model}
 		p, err := ai.New(ai.Settings{Anthropic: e}, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(endless{piece})}, nil
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(&endless{piece: strings.Repeat(piece, 100)})}, nil
 		})})
 		require.NoError(t, err)
 		_, _, err = ask(t.Context(), p)
