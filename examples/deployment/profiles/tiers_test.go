@@ -240,12 +240,15 @@ func outage(t *testing.T, r *run, nth int, down, up func()) {
 	for _, p := range r.replicas {
 		assert.Equal(t, nth, lines(t, p, lost), p.name)
 		assert.Equal(t, nth, lines(t, p, found), p.name)
+		const warning = `"level":"WARN"`
+		assert.Equal(t, nth, lines(t, p, warning)-lines(t, p, warning, `"msg":"request"`), "%s: no other warning, but slow requests", p.name)
+		assert.Zero(t, lines(t, p, `"level":"ERROR"`), p.name)
 	}
 }
 
 func TestWithoutRedisEachReplicaGrantsItsShare(t *testing.T) {
 	t.Parallel()
-	r := start(t, "replicas", options{production: true}, "RATE_LIMIT_DEFAULT=100/day", "REDIS_TIMEOUT=2s")
+	r := start(t, "replicas", options{production: true}, "RATE_LIMIT_DEFAULT=100/day", "REDIS_TIMEOUT=1500ms")
 	limits := r.redis[0]
 	outage(t, r, 1, func() { limits.signal(syscall.SIGSTOP) }, func() { limits.signal(syscall.SIGCONT) })
 	outage(t, r, 2, func() {
