@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"errors"
+	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,7 +41,28 @@ func TestAnAnswerStreams(t *testing.T) {
 		m := all[1]
 		assert.Equal(t, []string{id, text, data.Done, "p", "m"}, []string{m.ID, m.Content, m.State, m.Provider, m.Model})
 		assert.Equal(t, []int64{10, 20}, []int64{m.InputTokens, m.OutputTokens})
+		assert.Equal(t, 1, strings.Count(w.log.String(), `"msg":"answer"`))
+		assert.Contains(t, w.log.String(), `"state":"done","provider":"p","model":"m","stop_reason":"end","input_tokens":10,"output_tokens":20,"duration":"2s"`)
 	})
+}
+
+// What clients, proxies and other replicas rely on. The other tests count with the
+// constants.
+func TestTheTimesAreThoseThatTheREADMETells(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	for words, at := range map[string]time.Duration{
+		"A comment every 15 seconds":                    heartbeat,
+		"An answer that nobody has read for 10 seconds": grace,
+		"its process has not saved for 15 seconds":      data.Abandoned,
+		"The text is saved twice a second":              saveEvery,
+	} {
+		assert.Contains(t, string(readme), words)
+		if n := regexp.MustCompile(`\d+`).FindString(words); n != "" {
+			assert.Equal(t, n+"s", at.String(), words)
+		}
+	}
+	assert.Equal(t, time.Second/2, saveEvery)
 }
 
 func TestAClientThatComesBackGetsTheRestAndNothingIsPaidTwice(t *testing.T) {
