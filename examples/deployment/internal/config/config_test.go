@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -359,9 +361,26 @@ func TestTheTemplateHoldsEveryVariableThatIsReadAndNoOther(t *testing.T) {
 	_, err = Load(env(template))
 	require.NoError(t, err)
 
+	// The README's table has the same variables, and the defaults that hold.
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
-	for name := range template {
-		assert.Contains(t, string(readme), "`"+name+"`", "the README's table of variables")
+	_, table, found := strings.Cut(string(readme), "\n## Variables\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n## ")
+	unset, err := Load(env(nil))
+	require.NoError(t, err)
+	documented, defaults := map[string]string{}, 0
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*`) \\| (.*?) ?\\| ").FindAllStringSubmatch(table, -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			documented[strings.Trim(name, "`")] = ""
+		}
+		if name := strings.Trim(row[1], "`"); regexp.MustCompile(`^[a-z0-9/]+$`).MatchString(row[2]) {
+			set, err := Load(env(map[string]string{name: row[2]}))
+			require.NoError(t, err)
+			assert.Equal(t, unset, set, "%s=%s is the default", name, row[2])
+			defaults++
+		}
 	}
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(template)), slices.Collect(maps.Keys(documented)))
+	assert.GreaterOrEqual(t, defaults, 15)
 }
