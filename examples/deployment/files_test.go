@@ -226,6 +226,21 @@ func TestRailwaysFileIsTypedAndScalesByOneNumber(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 
+	// What is misspelled is seen, also in an object that is spread into another.
+	for _, key := range []string{"builder", "healthcheckTimeout", "drainingSeconds", "overlapSeconds", "volumeMounts"} {
+		dir, err := os.MkdirTemp(".railway/node_modules", ".test-")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		changed := strings.Replace(read(t, ".railway/railway.ts"), key+": ", key+"X: ", 1)
+		require.NoError(t, os.WriteFile(dir+"/railway.ts", []byte(changed), 0o600))
+		require.NoError(t, os.WriteFile(dir+"/tsconfig.json", []byte(`{"extends": "../../tsconfig.json", "files": ["railway.ts"]}`), 0o600))
+		cmd := exec.CommandContext(t.Context(), node, "node_modules/typescript/bin/tsc", "-p", "node_modules/"+filepath.Base(dir))
+		cmd.Dir = ".railway"
+		out, err := cmd.CombinedOutput()
+		assert.Error(t, err, key)
+		assert.Contains(t, string(out), "'"+key+"X' does not exist in type", key)
+	}
+
 	one := railway(t, "1")
 	require.Len(t, one.VolumeAttachments, 1)
 	for _, v := range one.VolumeAttachments {

@@ -1,6 +1,6 @@
 // The project on Railway. `railway config plan` tells what would change, `railway
 // config apply` asks and does it. The guide: ../docs/railway.md.
-import { defineRailway, github, postgres, preserve, project, redis, service, volume } from "railway/iac";
+import { defineRailway, github, postgres, preserve, project, redis, service, volume, type DeployConfig, type ServiceConfigInput } from "railway/iac";
 
 // One replica: SQLite on a volume, limits in memory. More: PostgreSQL, and Redis
 // for the limits; nothing else changes.
@@ -12,14 +12,14 @@ export default defineRailway(() => {
     build: { builder: "DOCKERFILE", dockerfilePath: "Dockerfile" },
     healthcheckPath: "/health",
     healthcheckTimeout: 60,
-  } as const;
+  } as const satisfies ServiceConfigInput;
   const deploy = {
     // From SIGTERM to SIGKILL: Railway waits not at all if this is not set. The
     // program is through after SHUTDOWN_TIMEOUT, 25 s.
     drainingSeconds: 30,
     restartPolicyType: "ON_FAILURE",
     restartPolicyMaxRetries: 10,
-  } as const;
+  } as const satisfies DeployConfig;
   const env = {
     ENVIRONMENT: "production",
     PLATFORM: "railway",
