@@ -273,8 +273,6 @@ func encoded(v any) string {
 	return string(b)
 }
 
-// What the page asked for while its answer was being written goes on after a
-// reload, where it was.
 // Nothing is left to stream: how it ended is asked.
 func TestAnAnswerThatEndedMeanwhileSaysHow(t *testing.T) {
 	t.Parallel()
@@ -286,6 +284,8 @@ func TestAnAnswerThatEndedMeanwhileSaysHow(t *testing.T) {
 	tb.quiet()
 }
 
+// What the page asked for while its answer was being written goes on after a
+// reload, where it was.
 func TestAPageThatIsLoadedWhileAnAnswerIsWrittenGoesOnWithIt(t *testing.T) {
 	t.Parallel()
 	s := &standIn{text: answerText, connections: []connection{{}, {until: 120, end: "reconnect"}, {until: -1, end: "done"}}}
