@@ -344,6 +344,32 @@ func TestEveryLogLineOfARequestHasTheIDThatItsAnswerHas(t *testing.T) {
 	assert.True(t, found)
 }
 
+func TestLOG_DIRHasTheSameLogAndEachAnswerItsLine(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir, "LOG_DIR="+dir)
+	c := p.client()
+	c.login("google", "ada")
+	asked := c.stream("POST", c.thread()+"/chat", object{"content": "one two"}, set(map[string]string{"X-Correlation-ID": "asked-here-1"}))
+	_, _, last := asked.rest()
+	require.Equal(t, "done", last.name)
+	p.end(syscall.SIGTERM)
+	var answers []any
+	for _, line := range p.lines() {
+		if line["msg"] == "answer" {
+			answers = append(answers, line["correlation_id"], line["provider"], line["model"], line["input_tokens"], line["output_tokens"])
+		}
+	}
+	assert.Equal(t, []any{"asked-here-1", "echo", "echo", 2.0, 2.0}, answers)
+
+	name := filepath.Join(dir, "app.log")
+	file, err := os.ReadFile(name)
+	require.NoError(t, err)
+	assert.Equal(t, regexp.MustCompile(`(?m)^[^{].*\n`).ReplaceAllString(p.text(), ""), string(file), "but for the banner")
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
 func exitCode(err error) int {
 	if e, ok := err.(interface{ ExitCode() int }); ok {
 		return e.ExitCode()

@@ -283,6 +283,18 @@ func TestRedisIsOneServerAClusterOrSentinel(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestReplicasShareTheDatabaseAndTheLimits(t *testing.T) {
+	e := valid()
+	e["REPLICAS"], e["DATABASE_URL"], e["ALLOW_EPHEMERAL_SQLITE"] = "2", "sqlite:////data/app.db", "true"
+	_, err := Load(env(e))
+	require.ErrorContains(t, err, "REDIS_URL: is required with REPLICAS=2")
+	require.ErrorContains(t, err, "SQLite is one process's; REPLICAS=2 needs PostgreSQL")
+	e["DATABASE_URL"], e["REDIS_URL"] = valid()["DATABASE_URL"], "redis://limits.example.com"
+	c, err := Load(env(e))
+	require.NoError(t, err)
+	assert.Equal(t, 2, c.Replicas)
+}
+
 func TestAnotherFrontendIsAnAllowedOrigin(t *testing.T) {
 	e := valid()
 	e["FRONTEND_URL"] = "https://www.example.org"
