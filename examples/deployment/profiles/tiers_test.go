@@ -261,7 +261,7 @@ func TestRedisClusterSharesTheLimits(t *testing.T) {
 	t.Parallel()
 	r := start(t, "cluster", options{production: true}, "RATE_LIMIT_DEFAULT=100/day")
 	for i := range 4 { // several clients: their keys are on several nodes
-		assert.Equal(t, 100, r.client(fmt.Sprintf("127.6.%d.1", i)).burst(150))
+		assert.Equal(t, 100, r.client(fmt.Sprintf("127.6.%d.1", i)).burst(300))
 	}
 	for _, p := range r.replicas {
 		assert.NotZero(t, lines(t, p, `"client.address":"127.6.0.1"`), "%s took part", p.name)
