@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -90,6 +91,7 @@ func TestARollingRestartLosesNoRequest(t *testing.T) {
 		require.NoError(t, p.end())
 		assert.Zero(t, p.cmd.ProcessState.ExitCode())
 		assert.Zero(t, lines(t, p, "were cut"))
+		assert.Less(t, lastOfDrain(t, p), 2*time.Second, "nothing is sent to it any more, long before its port closes")
 		before := lines(t, p, served)
 		l.more(t, 50) // two replicas do it all
 		require.NoError(t, p.again())
@@ -107,6 +109,29 @@ func TestARollingRestartLosesNoRequest(t *testing.T) {
 	require.NoError(t, conn.QueryRow(t.Context(), "SELECT COUNT(*) FROM threads WHERE title = 'under load'").Scan(&stored))
 	assert.Equal(t, l.posted.Load(), stored, "each POST was executed once")
 	t.Logf("%d requests, %d of them POSTs", l.done.Load(), stored)
+}
+
+// lastOfDrain is how long after the signal the process answered its last request.
+func lastOfDrain(t *testing.T, p *process) time.Duration {
+	t.Helper()
+	log, err := os.ReadFile(p.log())
+	require.NoError(t, err)
+	var begun, last time.Time
+	for text := range strings.Lines(string(log)) {
+		var line struct {
+			Time  time.Time
+			Msg   string
+			Route string `json:"http.route"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &line), text)
+		if line.Msg == "draining" {
+			begun = line.Time
+		} else if strings.HasPrefix(line.Route, "/api/") {
+			last = line.Time
+		}
+	}
+	require.False(t, begun.IsZero())
+	return last.Sub(begun)
 }
 
 // under are the processes that run in a directory.
