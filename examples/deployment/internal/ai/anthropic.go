@@ -56,6 +56,7 @@ type anthropicEvent struct {
 	Delta struct {
 		Type       string `json:"type"`
 		Text       string `json:"text"`
+		Thinking   string `json:"thinking"`
 		StopReason string `json:"stop_reason"`
 	} `json:"delta"`
 	Usage anthropicUsage `json:"usage"`
@@ -90,7 +91,7 @@ func (f anthropicFormat) event(ev sse.Event, a *answer) error {
 		if e.Delta.Type == "text_delta" {
 			return a.text(e.Delta.Text)
 		}
-		a.started() // thoughts
+		a.think(e.Delta.Thinking)
 	case "message_delta":
 		a.spent(e.Usage.Input+e.Usage.CacheWrite+e.Usage.CacheRead, e.Usage.Output)
 		if e.Delta.StopReason != "" {

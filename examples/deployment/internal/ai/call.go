@@ -41,6 +41,7 @@ type answer struct {
 	done    bool   // the terminal event came
 	stopped bool   // a stop reason came
 	bytes   int
+	thought int // bytes of thoughts, which are paid for too
 }
 
 // text passes a piece on.
@@ -56,6 +57,21 @@ func (a *answer) text(s string) error {
 		return emitError{err}
 	}
 	return nil
+}
+
+// think takes note of thoughts, which nobody is shown.
+func (a *answer) think(s string) {
+	a.started()
+	a.thought += len(s)
+}
+
+// unsaid is for a call whose vendor has not told what it cost: most tell at the
+// end. Who asks for long thoughts and leaves before the first word would think for
+// nothing. A token has some three bytes or more.
+func (a *answer) unsaid(err error) {
+	if a.thought > 0 && (err != nil || a.Usage.Output == 0) {
+		a.spent(0, int64(a.thought+a.bytes+2)/3)
+	}
 }
 
 // stop takes the vendor's reason through a table of those that this package
@@ -109,6 +125,7 @@ func (v *vendor) Stream(parent context.Context, req Request, emit func(string) e
 	a.started = func() { first.Stop() }
 
 	status, err := v.call(ctx, cancel, c, cmp.Or(req.MaxTokens, v.settings.MaxTokens), a)
+	a.unsaid(err)
 	return a.Result, v.explain(parent, ctx, status, err)
 }
 

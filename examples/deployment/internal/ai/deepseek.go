@@ -67,7 +67,7 @@ func (f deepseekFormat) event(ev sse.Event, a *answer) error {
 			continue
 		}
 		if c.Delta.Reasoning != "" {
-			a.started()
+			a.think(c.Delta.Reasoning)
 		}
 		if err := a.text(c.Delta.Content); err != nil {
 			return err

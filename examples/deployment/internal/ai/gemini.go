@@ -93,7 +93,7 @@ func (geminiFormat) event(ev sse.Event, a *answer) error {
 			// what ends the stream is one with no text behind it.
 			a.stopped = a.stopped && p.Text == ""
 			if p.Thought {
-				a.started()
+				a.think(p.Text)
 			} else if err := a.text(p.Text); err != nil {
 				return err
 			}

@@ -99,6 +99,29 @@ func TestUsageCannotBeNegativeNorOverflow(t *testing.T) {
 	}
 }
 
+func TestThoughtsThatWereNotBilledYetAreCounted(t *testing.T) {
+	long := strings.Repeat("hm ", 1000)
+	for vendor, thought := range map[string]string{
+		ai.Anthropic: `{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"` + long + `"}}`,
+		ai.Gemini:    `{"candidates":[{"content":{"parts":[{"text":"` + long + `","thought":true}]}}]}`,
+		ai.DeepSeek:  `{"choices":[{"delta":{"reasoning_content":"` + long + `"}}]}`,
+	} {
+		stream := "data: " + thought + "\n\n"
+		text, result, err := ask(t.Context(), answered(t, vendor, &stream))
+		require.Error(t, err)
+		assert.Empty(t, text)
+		assert.EqualValues(t, 1000, result.Usage.Output, vendor)
+
+		stream = recorded(t, vendor, aitest.Script{EOL: "\n", Noise: true})
+		_, whole, err := ask(t.Context(), answered(t, vendor, &stream))
+		require.NoError(t, err)
+		stream = "data: " + thought + "\n\n" + stream
+		_, result, err = ask(t.Context(), answered(t, vendor, &stream))
+		require.NoError(t, err)
+		assert.Equal(t, whole.Usage, result.Usage, "what %s has told counts", vendor)
+	}
+}
+
 func TestWhatVendorsSayInUnusualWays(t *testing.T) {
 	text := `data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}` + "\n\n"
 	tests := []struct{ name, vendor, stream, want string }{

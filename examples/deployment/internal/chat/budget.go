@@ -119,6 +119,14 @@ func spent(told ai.Usage, req ai.Request, text int, whole, ours bool) ai.Usage {
 	return told
 }
 
+// silence is what an answer that we ended before its first word may have cost in
+// thoughts: some vendors tell of them only with the first word, and who leaves
+// before would think for nothing. It is guessed by the time, 50 tokens a second.
+func (h *Hub) silence(told ai.Usage, took time.Duration) ai.Usage {
+	told.Output = max(told.Output, min(50*int64(took/time.Second), int64(h.MaxTokens)))
+	return told
+}
+
 // refuse answers a question for which the user has no place left, as
 // ratelimit.Middleware answers: the client reads all refusals alike.
 func refuse(w http.ResponseWriter, d ratelimit.Decision) {

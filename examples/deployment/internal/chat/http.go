@@ -254,7 +254,11 @@ func lastEventID(r *http.Request) (offset int, known bool) {
 // wantsJSON takes what the client names first.
 func wantsJSON(r *http.Request) bool {
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		switch t, _, _ := mime.ParseMediaType(part); t {
+		t, params, _ := mime.ParseMediaType(part)
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil && q == 0 {
+			continue // RFC 9110, section 12.4.2: not acceptable
+		}
+		switch t {
 		case "application/json":
 			return true
 		case "text/event-stream":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -308,6 +309,43 @@ func TestTheBudgetIsExactHoweverAnAnswerEnds(t *testing.T) {
 				assert.Equal(t, budgetTokens-cost, r.left(ruleTokens, "ada"))
 				assert.EqualValues(t, 2, r.left(rulePlaces, "ada"))
 			})
+		})
+	}
+}
+
+func TestTheFormIsWhatTheClientNamesFirst(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "application/json": true, "text/event-stream": false,
+		"application/json, text/event-stream": true, "text/event-stream, application/json": false,
+		"application/json;q=0, text/event-stream": false, "text/event-stream;q=0.0, application/json": true,
+		"application/json;q=x": true, `;;,"`: false,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+		r.Header.Set("Accept", accept)
+		assert.Equal(t, want, wantsJSON(r), accept)
+	}
+}
+
+func TestThoughtsAreNotFreeForWhoStopsBeforeTheFirstWord(t *testing.T) {
+	for after, cost := range map[time.Duration]int64{
+		500 * time.Millisecond: 0, // nobody has thought much
+		8 * time.Second:        8 * 50,
+		50 * time.Second:       1000, // what an answer may have
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.replica(fails("", time.Hour, nil)) // silent
+			thread := w.thread("ada")
+			s := r.ask("ada", thread, "x")
+			go s.rest()
+			time.Sleep(after)
+			id := w.messages("ada", thread)[1].ID
+			<-r.send("ada", "DELETE", "/api/threads/"+thread+"/messages/"+id+"/stream", "").over
+			m, err := w.db.Message(t.Context(), w.users["ada"].ID, thread, id)
+			require.NoError(t, err)
+			assert.Equal(t, data.Stopped, m.State)
+			assert.Equal(t, cost, m.OutputTokens)
+			assert.Equal(t, budgetTokens-m.InputTokens-cost, r.left(ruleTokens, "ada"))
 		})
 	}
 }

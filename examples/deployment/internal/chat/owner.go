@@ -116,6 +116,9 @@ func (h *Hub) ending(ctx context.Context, j *job, result ai.Result, err error) (
 	m.Content, m.Provider, m.Model = j.String(), result.Provider, result.Model
 	ours := ctx.Err() != nil || errors.Is(err, errTooLong)
 	usage := spent(result.Usage, j.request, len(m.Content), err == nil, ours)
+	if ours && m.Content == "" {
+		usage = h.silence(usage, time.Since(j.began))
+	}
 	m.InputTokens, m.OutputTokens = usage.Input, usage.Output
 
 	m.State, m.Failure = data.Done, ""
