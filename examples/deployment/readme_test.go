@@ -107,6 +107,28 @@ func TestEveryVariableThatTheDocumentsNameIsRead(t *testing.T) {
 	}
 }
 
+func TestEveryGuideSaysWhatAPlatformNeeds(t *testing.T) {
+	guides := 0
+	for name, text := range documents(t) {
+		if !strings.HasPrefix(name, "docs/") || name == "docs/frontend.md" {
+			continue
+		}
+		parts := []string{text}
+		if name == "docs/heroku-cloudrun.md" {
+			parts = strings.Split(text, "\n## ")[1:]
+		}
+		for _, part := range parts {
+			guides++
+			for _, topic := range []string{"Health check", "client's address", "Drain", "Volume", "Outgrowing it", "`SHUTDOWN_TIMEOUT", "`PLATFORM="} {
+				if !strings.Contains(strings.ReplaceAll(part, "Client's", "client's"), topic) {
+					t.Errorf("%s says nothing of %s", name, topic)
+				}
+			}
+		}
+	}
+	assert.Equal(t, 6, guides)
+}
+
 func TestEveryCommandIsInTheREADME(t *testing.T) {
 	usage := regexp.MustCompile("(?s)const usage = `(.*?)`").FindStringSubmatch(read(t, "main.go"))
 	require.Len(t, usage, 2)
