@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -282,8 +283,11 @@ func Text(r *http.Request, field string, limit int) (string, error) {
 		return "", clientError{http.StatusBadRequest, "The body is not a JSON object of strings."}
 	}
 	text, ok := body[field]
+	_, err := d.Token()
 	switch {
-	case !ok || len(body) != 1 || d.More():
+	case !errors.Is(err, io.EOF): // more, or a body that broke off: it may not be all
+		return "", clientError{http.StatusBadRequest, "The body is more than one JSON object, or has no end."}
+	case !ok || len(body) != 1:
 		return "", clientError{http.StatusBadRequest, "The body has the one field " + field + "."}
 	case strings.TrimSpace(text) == "":
 		return "", clientError{http.StatusBadRequest, field + " is empty."}
@@ -309,6 +313,9 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	case data.Unavailable(err):
 		slog.WarnContext(r.Context(), "database unavailable", "error", err)
 		problems.Unavailable(w, r, 5*time.Second)
+	case r.Context().Err() != nil: // the client left, and nobody reads this: no fault of ours to look into
+		slog.DebugContext(r.Context(), "client left", "error", err)
+		problems.Write(w, r, http.StatusServiceUnavailable, "")
 	default:
 		slog.ErrorContext(r.Context(), "request failed", "error", err)
 		problems.Write(w, r, http.StatusInternalServerError, "")

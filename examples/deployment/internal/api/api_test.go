@@ -1,15 +1,19 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -196,6 +200,36 @@ func TestAFormCannotPost(t *testing.T) {
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, r)
 	assert.Equal(t, 415, w.Code)
+}
+
+func TestABodyIsOneWholeObject(t *testing.T) {
+	ends := io.MultiReader(strings.NewReader(`{"title":"x"}`), iotest.ErrReader(io.ErrUnexpectedEOF))
+	for name, body := range map[string]io.Reader{
+		"a brace more": strings.NewReader(`{"title":"x"}}`), "a bracket": strings.NewReader(`{"title":"x"} ]`),
+		"an object more": strings.NewReader(`{"title":"x"}{}`), "garbage": strings.NewReader(`{"title":"x"} \x00`),
+		"a connection that broke": ends,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/threads", body)
+		r.Header.Set("Content-Type", "application/json")
+		_, err := api.Text(r, "title", 10)
+		require.Error(t, err, name)
+		w := httptest.NewRecorder()
+		api.Fail(w, r, err)
+		assert.Equal(t, 400, w.Code, name)
+	}
+}
+
+// TestAClientThatLeftIsNoErrorInTheLog: anybody could fill the log with them.
+func TestAClientThatLeftIsNoErrorInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	old := slog.Default()
+	defer slog.SetDefault(old)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "POST", "/api/threads", nil)
+	cancel()
+	api.Fail(httptest.NewRecorder(), r, fmt.Errorf("data: %w", ctx.Err()))
+	assert.Empty(t, log.String())
 }
 
 // broken is a database of which every question fails.
