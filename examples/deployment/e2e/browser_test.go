@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -22,22 +23,45 @@ import (
 
 // One Chromium serves all tests of the package; every tab is a profile of its
 // own. No name but localhost leads anywhere.
-var chromium = sync.OnceValues(func() (context.Context, error) {
-	ctx, stop, err := newChromium("EXCLUDE localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND")
-	stopChromium = stop
-	return ctx, err
-})
+var shared struct {
+	once sync.Once
+	ctx  context.Context
+	stop func()
+	err  error
+}
 
-var stopChromium = func() {}
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	path := chromiumPath(t)
+	shared.once.Do(func() {
+		shared.ctx, shared.stop, shared.err = newChromium(path, "EXCLUDE localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND")
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.ctx
+}
+
+// stopChromium is for the end of all tests.
+func stopChromium() {
+	if shared.stop != nil {
+		shared.stop()
+	}
+}
+
+func chromiumPath(t *testing.T) string {
+	t.Helper()
+	return testenv.Command(t, "chromium", "chromium", "chromium-browser", "google-chrome")
+}
 
 // newChromium starts one that knows the hosts of the rules.
-func newChromium(hosts string, flags ...chromedp.ExecAllocatorOption) (context.Context, func(), error) {
+func newChromium(path, hosts string, flags ...chromedp.ExecAllocatorOption) (context.Context, func(), error) {
 	dir, err := os.MkdirTemp("", "deployment-chromium-")
 	if err != nil {
 		return nil, func() {}, err
 	}
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), append([]chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(chromiumPath), chromedp.UserDataDir(dir), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoSandbox, // CI runs as root
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
@@ -52,8 +76,6 @@ func newChromium(hosts string, flags ...chromedp.ExecAllocatorOption) (context.C
 	}
 	return ctx, stop, chromedp.Do(ctx, chromedp.Navigate("about:blank"))
 }
-
-var chromiumPath string
 
 // A tab is one page in a fresh profile, on the server p. Everything secret that
 // goes over its address bar is noted.
@@ -72,12 +94,7 @@ const watchViolations = `
 
 func (p *program) tab() *tab {
 	p.t.Helper()
-	chromiumPath = testenv.Command(p.t, "chromium", "chromium", "chromium-browser", "google-chrome")
-	browser, err := chromium()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return p.tabIn(browser)
+	return p.tabIn(chromium(p.t))
 }
 
 func (p *program) tabIn(browser context.Context) *tab {

@@ -19,7 +19,6 @@ import (
 
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/hosting"
 	"github.com/gatehouse-go/gatehouse/examples/deployment/internal/hosting/hosttest"
-	"github.com/gatehouse-go/gatehouse/internal/testenv"
 )
 
 // The frontend and the API on two sites: not even their domain is the same.
@@ -57,7 +56,7 @@ func apart(t *testing.T, host string, env ...string) (p *program, open func() *t
 			env = append(env, strings.NewReplacer("https://api.example.com", apiOrigin).Replace(line))
 		}
 	}
-	chromiumPath = testenv.Command(t, "chromium", "chromium", "chromium-browser", "google-chrome")
+	path := chromiumPath(t)
 	p = start(t, t.TempDir(), env...)
 	site, err := hosttest.New(host, siteOf(t, host))
 	require.NoError(t, err)
@@ -74,7 +73,7 @@ func apart(t *testing.T, host string, env ...string) (p *program, open func() *t
 	})
 	t.Cleanup(api.Close)
 	t.Cleanup(api.CloseClientConnections)
-	browser, stop, err := newChromium("MAP app.example.com:443 "+front.Listener.Addr().String()+
+	browser, stop, err := newChromium(path, "MAP app.example.com:443 "+front.Listener.Addr().String()+
 		", MAP attacker.example:443 "+front.Listener.Addr().String()+
 		", MAP api.example.net:443 "+api.Listener.Addr().String()+", MAP * ~NOTFOUND",
 		chromedp.Flag("ignore-certificate-errors", true))
