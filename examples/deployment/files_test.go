@@ -175,6 +175,8 @@ var known = []struct{ file, source, date, keys string }{
 		http_service.checks[].method http_service.checks[].path http_service.checks[].grace_period
 		http_service.checks[].interval http_service.checks[].timeout
 		vm[].size vm[].memory vm[].cpus vm[].cpu_kind`},
+	{"frontend/hosting/vercel/vercel.json", "https://vercel.com/docs/project-configuration/vercel-json", "2026-11-23", `
+		$schema headers[].source headers[].headers[].key headers[].headers[].value rewrites[].source rewrites[].destination`},
 	{"compose.yaml", "https://github.com/compose-spec/compose-spec/blob/main/spec.md", "2026-11-23", `
 		services.*.image services.*.user services.*.command[] services.*.environment.* services.*.profiles[]
 		services.*.build.context services.*.build.dockerfile services.*.build.args.MODULE

@@ -26,8 +26,9 @@
 // November 2026.)
 //
 // All three send "public, max-age=0, must-revalidate" where no rule says otherwise,
-// for the app's routes here: browsers ask each time, as with no-cache. What none can express is the answer to a request of
-// a script for one of the app's routes: it is the page, and not a 404 as here.
+// for the app's routes here: browsers ask each time, as with no-cache. What none can
+// express is the answer to a request of a script for one of the app's routes: it is
+// the page, and not a 404 as here.
 package hosting
 
 import (
