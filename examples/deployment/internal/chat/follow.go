@@ -18,9 +18,12 @@ func (h *Hub) follow(ctx context.Context, a *answer, userID string, m data.Messa
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	var marked time.Time
+	// The database may have been away, for the owner too, whose next save is to come
+	// first when it is back.
+	away, sure := false, time.Now().Add(markEvery)
 	for {
 		switch {
-		case m.Abandoned():
+		case m.Abandoned() && !away && time.Now().After(sure):
 			if err := h.Data.InterruptAnswer(ctx, m.ID); err == nil {
 				m.State, m.Failure = data.Failed, data.Interrupted
 				h.Log.WarnContext(ctx, "an answer has lost its process", "message", m.ID)
@@ -45,9 +48,14 @@ func (h *Hub) follow(ctx context.Context, a *answer, userID string, m data.Messa
 		switch {
 		case err == nil:
 			m = row
+			if away {
+				away, sure = false, time.Now().Add(markEvery)
+			}
 		case errors.Is(err, data.ErrNotFound): // deleted
 			m.State, m.Failure = data.Failed, failureDeleted
-		} // else the database is away; so it is for the owner
+		default:
+			away = true
+		}
 	}
 }
 

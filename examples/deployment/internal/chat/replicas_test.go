@@ -141,6 +141,37 @@ func (f *flaky) EndAnswer(ctx context.Context, m data.Message) error {
 	return f.DB.EndAnswer(ctx, m)
 }
 
+func (f *flaky) Message(ctx context.Context, userID, threadID, id string) (data.Message, error) {
+	if f.away.Load() {
+		return data.Message{}, context.DeadlineExceeded
+	}
+	return f.DB.Message(ctx, userID, threadID, id)
+}
+
+// TestAfterAnOutageTheOwnerIsAskedFirst: the row is old for want of a database, not
+// of an owner, and who follows it may be the first to get through again.
+func TestAfterAnOutageTheOwnerIsAskedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		owner, other := &flaky{DB: w.db}, &flaky{DB: w.db}
+		one := w.replica(counts(400, 100*time.Millisecond), func(c *Config) { c.Data = owner })
+		two := w.replica(nil, func(c *Config) { c.Data = other })
+		thread := w.thread("ada")
+		s := one.ask("ada", thread, "count")
+		id := s.hello()
+		elsewhere := two.attachTo("ada", thread, id)
+		time.AfterFunc(5*time.Second, func() { owner.away.Store(true); other.away.Store(true) })
+		time.AfterFunc(25*time.Second, func() { other.away.Store(false) })
+		three := w.replica(nil)
+		time.AfterFunc(25*time.Second, func() { three.attachTo("ada", thread, id).rest() })
+		time.AfterFunc(26*time.Second, func() { owner.away.Store(false) })
+		go s.rest()
+		elsewhere.hello()
+		text, _, last := elsewhere.rest()
+		assert.Equal(t, []string{said(400), "done"}, []string{text, last.name})
+	})
+}
+
 func TestADatabaseThatIsAwayForAMomentCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
