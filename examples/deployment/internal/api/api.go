@@ -192,11 +192,13 @@ func (a api) listMessages(w http.ResponseWriter, r *http.Request, u data.User) e
 		Messages []Message `json:"messages"`
 		Next     string    `json:"next,omitempty"` // the value of ?after= for the next page
 	}{Messages: []Message{}}
+	size := 0
 	for _, m := range messages {
 		page.Messages = append(page.Messages, MessageOf(m))
+		size += len(m.Content)
 	}
-	if len(messages) == limit {
-		page.Next = messages[limit-1].ID
+	if len(messages) == limit || size >= data.PageBytes {
+		page.Next = messages[len(messages)-1].ID
 	}
 	return Reply(w, http.StatusOK, page)
 }

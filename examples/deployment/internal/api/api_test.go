@@ -149,6 +149,28 @@ func TestListsComeInPages(t *testing.T) {
 	assert.Len(t, seen, 5)
 }
 
+// TestAPageOfLongMessagesIsShort: who does not read an answer has the server keep it.
+func TestAPageOfLongMessagesIsShort(t *testing.T) {
+	call := newAPI(t)
+	_, _, thread := call("ada", "POST", "/api/threads", `{"title":"long"}`)
+	path := "/api/threads/" + thread["id"].(string) + "/messages"
+	for range 12 {
+		status, _, _ := call("ada", "POST", path, `{"content":"`+strings.Repeat("<", api.MaxContent)+`"}`)
+		require.Equal(t, 201, status)
+	}
+	var sizes []int
+	for query := "?limit=100"; ; {
+		_, _, page := call("ada", "GET", path+query, "")
+		sizes = append(sizes, len(page["messages"].([]any)))
+		next, more := page["next"].(string)
+		if !more {
+			break
+		}
+		query = "?limit=100&after=" + next
+	}
+	assert.Equal(t, []int{5, 5, 2}, sizes)
+}
+
 func TestProblemsAreJSONAndSayWhatToDo(t *testing.T) {
 	call := newAPI(t)
 	_, _, thread := call("ada", "POST", "/api/threads", `{"title":"t"}`)

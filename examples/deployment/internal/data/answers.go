@@ -126,13 +126,14 @@ func (d *DB) Message(ctx context.Context, userID, threadID, id string) (Message,
 		id, threadID, userID)
 }
 
-// LastMessages returns the end of a thread, the oldest first.
+// LastMessages returns the end of a thread, the oldest first, up to the limit or to
+// PageBytes.
 func (d *DB) LastMessages(ctx context.Context, userID, threadID string, limit int) ([]Message, error) {
 	if !known(userID, threadID) {
 		return nil, ErrNotFound
 	}
 	_, limit, _ = page("", lastID, limit)
-	all, err := list(ctx, d.read, scanMessage, "SELECT "+messageColumns+` FROM messages
+	all, err := listUntil(ctx, d.read, scanMessage, fullPage(), "SELECT "+messageColumns+` FROM messages
 		WHERE thread_id = $1 AND EXISTS (SELECT 1 FROM threads WHERE id = $1 AND user_id = $2)
 		ORDER BY id DESC LIMIT $3`, threadID, userID, limit)
 	if err == nil && len(all) == 0 { // no messages, or no thread

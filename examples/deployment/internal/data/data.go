@@ -32,6 +32,11 @@ const timeout = 5 * time.Second
 // MaxPage is the largest page that [DB.Threads] and [DB.Messages] return.
 const MaxPage = 100
 
+// PageBytes is how much text a page of [DB.Messages] holds before its last message:
+// a hundred of the longest would be 25 MB, six times that as JSON, and as much again
+// for each request that somebody sends and does not read the answer of.
+const PageBytes = 128 << 10
+
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	config config.Database
@@ -111,6 +116,11 @@ func one[T any](ctx context.Context, q querier, scan func(row) (T, error), query
 
 // list returns all rows; the query has a LIMIT.
 func list[T any](ctx context.Context, q querier, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	return listUntil(ctx, q, scan, func(T) bool { return false }, query, args...)
+}
+
+// listUntil returns the rows up to the one of which full says that it is the last.
+func listUntil[T any](ctx context.Context, q querier, scan func(row) (T, error), full func(T) bool, query string, args ...any) ([]T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -125,6 +135,9 @@ func list[T any](ctx context.Context, q querier, scan func(row) (T, error), quer
 			return nil, explain(ctx, err)
 		}
 		all = append(all, v)
+		if full(v) {
+			break
+		}
 	}
 	return all, explain(ctx, rows.Err())
 }

@@ -125,8 +125,17 @@ func (d *DB) DeleteThread(ctx context.Context, userID, id string) error {
 	return exec(ctx, d.write, "DELETE FROM threads WHERE id = $1 AND user_id = $2", id, userID)
 }
 
+// fullPage tells which message is the last of a page.
+func fullPage() func(Message) bool {
+	size := 0
+	return func(m Message) bool {
+		size += len(m.Content)
+		return size >= PageBytes
+	}
+}
+
 // Messages returns a thread's messages, the oldest first; after is the last ID
-// of the page before, or "".
+// of the page before, or "". The page ends with its limit or with PageBytes.
 func (d *DB) Messages(ctx context.Context, userID, threadID, after string, limit int) ([]Message, error) {
 	after, limit, err := page(after, firstID, limit)
 	if err != nil {
@@ -135,7 +144,7 @@ func (d *DB) Messages(ctx context.Context, userID, threadID, after string, limit
 	if !known(userID, threadID) {
 		return nil, ErrNotFound
 	}
-	all, err := list(ctx, d.read, scanMessage, "SELECT "+messageColumns+` FROM messages
+	all, err := listUntil(ctx, d.read, scanMessage, fullPage(), "SELECT "+messageColumns+` FROM messages
 		WHERE thread_id = $1 AND id > $2
 		AND EXISTS (SELECT 1 FROM threads WHERE id = $1 AND user_id = $3)
 		ORDER BY id LIMIT $4`, threadID, after, userID, limit)
