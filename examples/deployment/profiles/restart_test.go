@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +111,58 @@ func TestARollingRestartLosesNoRequest(t *testing.T) {
 	require.NoError(t, conn.QueryRow(t.Context(), "SELECT COUNT(*) FROM threads WHERE title = 'under load'").Scan(&stored))
 	assert.Equal(t, l.posted.Load(), stored, "each POST was executed once")
 	t.Logf("%d requests, %d of them POSTs", l.done.Load(), stored)
+}
+
+// A POST whose answer does not come may have been done: neither balancer sends it
+// again, to another replica or on another connection. HAProxy leaves that to the
+// client, whom it tells, on a connection that is not new, that it may.
+func TestNoBalancerSendsAPOSTTwice(t *testing.T) {
+	t.Parallel()
+	needTools(t)
+	var posts atomic.Int64
+	replicas := make([]*process, 3)
+	for i := range replicas {
+		s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				_, _ = io.Copy(io.Discard, r.Body)
+				posts.Add(1)
+				panic(http.ErrAbortHandler)
+			}
+		}))
+		t.Cleanup(s.Close)
+		replicas[i] = &process{addr: s.Listener.Addr().String()}
+	}
+	m, err := newMachine(bin)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, m.close()) })
+	for _, tt := range []struct{ name, http2, http1 string }{
+		{"haproxy", "REFUSED_STREAM", "EOF"},
+		{"nginx", "502 Bad Gateway", "502 Bad Gateway"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			posts.Store(0)
+			port, err := freePort()
+			require.NoError(t, err)
+			host := fmt.Sprintf("localhost:%d", port)
+			f, err := m.balancer(tt.name, host, replicas)
+			require.NoError(t, err)
+			for i, want := range []string{tt.http2, tt.http1} {
+				c := &client{t: t, base: "https://" + host, http: f.client("127.0.0.1")}
+				c.http.Transport.(*http.Transport).ForceAttemptHTTP2 = i == 0
+				t.Cleanup(c.http.CloseIdleConnections)
+				require.Equal(t, 200, c.do("GET", "/", nil).StatusCode)
+				body := io.MultiReader(strings.NewReader("{}")) // which this client cannot send again
+				resp, err := c.http.Post(c.base+"/", "application/json", body)
+				if err == nil {
+					_ = resp.Body.Close()
+					assert.Equal(t, want, resp.Status)
+				} else {
+					assert.ErrorContains(t, err, want)
+				}
+				assert.EqualValues(t, i+1, posts.Load())
+			}
+		})
+	}
 }
 
 // lastOfDrain is how long after the signal the process answered its last request.
