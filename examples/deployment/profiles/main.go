@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"path/filepath"
 	"syscall"
 )
@@ -71,7 +72,11 @@ func show(ctx context.Context, bin string, t tier, o options, out io.Writer) (er
 			err = errClose
 		}
 	}()
-	fmt.Fprintf(out, "starting: %s\n", t.what)
+	what := t.what
+	if o.nginx {
+		what = strings.Replace(what, "HAProxy", "nginx", 1)
+	}
+	fmt.Fprintf(out, "starting: %s\n", what)
 	r, err := t.start(m, o)
 	if err != nil {
 		return err
