@@ -16,8 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
