@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type lane struct {
 	wake    sync.Cond
 	queue   []*call
 	out     []*trip // that are on their way
+	away    int     // workers that are, or that hand answers back
 	idle    int     // workers that wait, less those already woken
 	workers int
 	closed  bool
@@ -81,12 +83,12 @@ func (l *lane) submit(c *call) error {
 	return nil
 }
 
-// worthATrip tells whether the queue should go out now. Beside a trip that is
-// under way it waits until it holds a few calls that differ: equal ones will be
-// one with those that come until the other is back, and half as many trips carry
-// all of them. With the lock held.
+// worthATrip tells whether the queue should go out now. While a worker is away it
+// waits until it holds a few calls that differ: equal ones will be one with those
+// that come until the worker is back, and half as many trips carry all of them.
+// With the lock held.
 func (l *lane) worthATrip() bool {
-	if len(l.out) == 0 || len(l.queue) == 0 {
+	if l.away == 0 || len(l.queue) == 0 {
 		return len(l.queue) > 0
 	}
 	differ := 0
@@ -180,6 +182,9 @@ func (l *lane) work() {
 			time.Sleep(tryAgain)
 			l.requeue(t)
 		}
+		// Whoever got an answer may have the next question ready: one trip for
+		// all of them, not one for the first and one for the others.
+		runtime.Gosched()
 	}
 }
 
@@ -188,6 +193,10 @@ func (l *lane) work() {
 func (l *lane) next(t *trip) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if t.away {
+		t.away = false
+		l.away--
+	}
 	for !l.closed {
 		if !l.worthATrip() {
 			l.idle++
@@ -201,6 +210,8 @@ func (l *lane) next(t *trip) bool {
 		l.queue = slices.Delete(l.queue, 0, n)
 		if len(t.calls) > 0 {
 			l.out = append(l.out, t)
+			t.away = true
+			l.away++
 			if l.worthATrip() {
 				l.rouse()
 			}

@@ -50,6 +50,7 @@ type trip struct {
 	store *Store
 	calls []*call // as taken from the queue
 	probe bool    // one of them is
+	away  bool    // its worker has not come back for the next
 	again []*call // certainly not executed, worth another trip
 
 	batches []*batch
