@@ -170,7 +170,7 @@ func TestAllMistakesComeAtOnceAndNoneShowsASecret(t *testing.T) {
 	e := map[string]string{
 		"ENVIRONMENT": "production", "SECRET_KEY": "hush-secret", "BACKEND_URL": "http://x.example.com",
 		"DATABASE_URL": "mysql://u:hush@h/d", "REDIS_URL": "http://:hush@h", "GOOGLE_CLIENT_SECRET": "hush",
-		"PORT": "x", "RATE_LIMIT_AI": "x",
+		"PORT": "x", "RATE_LIMIT_AI": "x", "FRONTEND_URL": "https://u:hush@app.example.com",
 	}
 	_, err := Load(env(e))
 	require.Error(t, err)

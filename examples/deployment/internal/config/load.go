@@ -256,8 +256,12 @@ func (l *loader) origin(variable string, c Config, def string) *url.URL {
 		}
 		v = def
 	}
+	if strings.Contains(v, "@") { // a password, which is not printed
+		l.bad(variable, "is no origin like https://app.example.com: it names a user")
+		return &url.URL{Scheme: "https", Host: "invalid.example"}
+	}
 	u, err := url.Parse(strings.TrimSuffix(v, "/"))
-	if err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" ||
+	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" ||
 		(u.Scheme != "http" && u.Scheme != "https") {
 		l.bad(variable, "%q is no origin like https://app.example.com (no path, query or user)", v)
 		return &url.URL{Scheme: "https", Host: "invalid.example"}
