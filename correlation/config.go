@@ -48,7 +48,8 @@ type Config struct {
 	ClientIP func(*http.Request) netip.Addr
 	// Level gives the line its level; it is called once per request. Default:
 	// ERROR for a status of 500 and above and for a panic, WARN where Slow,
-	// INFO for everything else: a 4xx is the client's fault, and a level that
+	// INFO for everything else: a 4xx is the client's fault, so is the 503 of a
+	// handler that was cancelled because the client left, and a level that
 	// strangers can raise wakes people for nothing. It and Skip must not panic:
 	// they run when everything is over, so the line is lost and net/http cuts the
 	// connection.

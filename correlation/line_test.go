@@ -274,12 +274,23 @@ func TestTheClientLeaves(t *testing.T) {
 			_, _ = io.WriteString(w, "late")
 		}, "client_gone"},
 		{"before a 204", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); w.WriteHeader(204) }, "client_gone"},
+		{"before the 503 of a handler that was cancelled", func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			w.WriteHeader(503)
+		}, "client_gone"},
 		{"in the middle", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			_, _ = io.WriteString(w, "half")
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		}, "client_gone"},
+		{"in the middle of a 500", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, "half")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, "500"},
 		{"in a stream", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = io.WriteString(w, "data: 1\n\n")
@@ -314,7 +325,7 @@ func TestTheClientLeaves(t *testing.T) {
 			require.NoError(t, conn.Close())
 			line := l.wait(t, 1)[0]
 			assert.Equal(t, c.want, line["error.type"])
-			assert.Equal(t, "INFO", line["level"])
+			assert.Equal(t, c.want == "500", line["level"] == "ERROR")
 		})
 	}
 }

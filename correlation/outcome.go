@@ -40,7 +40,9 @@ const (
 	// answer was complete, or a write beyond the server's WriteTimeout.
 	ErrorTimeout = "timeout"
 	// ErrorClientGone is a request whose context was cancelled before the answer
-	// was complete: the client left, or the server is being closed.
+	// was complete: the client left, or the server is being closed. A status from
+	// 500 on is that of a handler which was cancelled; one that was sent before
+	// the client left stays what it is.
 	ErrorClientGone = "client_gone"
 )
 
@@ -68,10 +70,9 @@ func (x *exchange) errorType(c *crash, o Outcome) string {
 		return ""
 	case errors.Is(x.w.Err(), os.ErrDeadlineExceeded):
 		return ErrorTimeout
-	case x.Err() != nil && !x.complete(o):
-		if errors.Is(context.Cause(x.Context), context.DeadlineExceeded) {
-			return ErrorTimeout
-		}
+	case x.Err() != nil && !x.complete(o) && errors.Is(context.Cause(x.Context), context.DeadlineExceeded):
+		return ErrorTimeout
+	case x.Err() != nil && !x.complete(o) && (x.gone || o.Status < 500):
 		return ErrorClientGone
 	case o.Status >= 500:
 		return strconv.Itoa(o.Status)
@@ -95,7 +96,7 @@ func (x *exchange) complete(o Outcome) bool {
 
 func defaultLevel(o Outcome) slog.Level {
 	switch {
-	case o.Status >= 500 || o.Error == ErrorPanic:
+	case o.Error == ErrorPanic || o.Status >= 500 && o.Error != ErrorClientGone:
 		return slog.LevelError
 	case o.Slow:
 		return slog.LevelWarn
