@@ -16,6 +16,9 @@ import (
 // Coming back costs a client one request and nothing at the provider.
 const streamMax = 4*time.Minute + 30*time.Second
 
+// minStreamMax keeps a mistyped unit from making a storm of requests.
+const minStreamMax = 500 * time.Millisecond
+
 // vendors are the AI providers and their variables, in the default order.
 var vendors = []struct {
 	name, key, prefix string

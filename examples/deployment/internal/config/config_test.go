@@ -93,6 +93,7 @@ func TestEveryMistakeIsNamedByItsVariable(t *testing.T) {
 		{"AI_MAX_TOKENS", "many", "is not a number"},
 		{"AI_CONCURRENT", "0", "is not a number"},
 		{"STREAM_MAX", "-1s", "is not a duration"},
+		{"STREAM_MAX", "1ns", "is too short"},
 		{"ANTHROPIC_BASE_URL", "http://gateway.example.com", "must be https"},
 		{"GEMINI_BASE_URL", "https://user:pass@gateway.example.com", "no user"},
 		{"DEEPSEEK_BASE_URL", "gateway.example.com", "is no URL"},

@@ -53,6 +53,9 @@ func Load(env func(string) string) (Config, error) {
 		SecretKey:         Secret(env("SECRET_KEY")),
 		SecretKeyPrevious: l.previous("SECRET_KEY_PREVIOUS"),
 	}
+	if c.StreamMax < minStreamMax {
+		l.bad("STREAM_MAX", "%s is too short: clients would come back more often than they read; %s at least", c.StreamMax, minStreamMax)
+	}
 	c.BackendURL = l.origin("BACKEND_URL", c, "http://localhost:"+strconv.Itoa(c.Port))
 	c.FrontendURL = c.BackendURL
 	if env("FRONTEND_URL") != "" {
