@@ -233,12 +233,12 @@ func TestASlowConnectionIsMadeInTheBackground(t *testing.T) {
 }
 
 func TestCloseEndsEveryGoroutineAndAnswersThoseWhoWait(t *testing.T) {
-	s, proxy, _ := slowly(t, 0, redisstore.Config{})
-	proxy.Delay.Store(int64(200 * time.Millisecond))
+	s, proxy, _ := slowly(t, 0, redisstore.Config{Timeout: 5 * time.Second})
+	proxy.Delay.Store(int64(500 * time.Millisecond))
 	errs := make(chan error, 50)
 	for i := range 50 {
-		if i < 3 {
-			time.Sleep(20 * time.Millisecond) // until both workers are out
+		if i == 1 || i == 31 { // the first alone is a trip, thirty are another, the rest has to wait
+			time.Sleep(50 * time.Millisecond)
 		}
 		go func() {
 			errs <- s.Do(context.Background(), ratelimit.OpTake, []ratelimit.Bucket{bucket(1, day)}, make([]ratelimit.Level, 1))
