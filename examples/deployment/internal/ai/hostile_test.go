@@ -239,10 +239,12 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestAnUpstreamCannotMakeUsReadForever(t *testing.T) {
+	long := ":" + strings.Repeat(" ", 16<<10) + "\n" // so that 64 MiB are not 64 million lines
 	for _, piece := range []string{": comment\n", "\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n", "id: 1\n\n"} {
+		piece += long
 		e := ai.Endpoint{Key: aitest.Key, Model: aitest.Model}
 		p, err := ai.New(ai.Settings{Anthropic: e}, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(&endless{piece: strings.Repeat(piece, 100)})}, nil
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(&endless{piece: piece})}, nil
 		})})
 		require.NoError(t, err)
 		_, _, err = ask(t.Context(), p)
