@@ -21,6 +21,7 @@ type lane struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	queue   []*call
+	differ  int     // calls in the queue that differ from the one before, at most
 	out     []*trip // that are on their way
 	away    int     // workers that are, or that hand answers back
 	idle    int     // workers that wait, less those already woken
@@ -42,10 +43,10 @@ const (
 	// maxTrip bounds the calls of a trip, so that the first of a great crowd do
 	// not wait for the last.
 	maxTrip = 2048
-	// secondTrip is how many calls that differ are worth a trip beside another;
-	// maxLook is how many are looked at to find them.
+	// secondTrip is how many calls that differ are worth a trip beside another.
 	secondTrip = 16
-	maxLook    = 32
+	// regroupFor is less than a trip takes.
+	regroupFor = 50 * time.Microsecond
 	// tryAgain is how long a worker waits where a slot is on its way to another
 	// node and its keys are on both.
 	tryAgain = time.Millisecond
@@ -75,7 +76,7 @@ func (l *lane) submit(c *call) error {
 		return ErrUnavailable
 	}
 	c.probe = probe
-	l.queue = append(l.queue, c)
+	l.enqueue(c)
 	if l.worthATrip() {
 		l.rouse()
 	}
@@ -83,24 +84,24 @@ func (l *lane) submit(c *call) error {
 	return nil
 }
 
+// enqueue appends the call and keeps count of how the queue differs. With the lock
+// held.
+func (l *lane) enqueue(c *call) {
+	if n := len(l.queue); n == 0 || l.queue[n-1].buckets[0].Key != c.buckets[0].Key {
+		l.differ++
+	}
+	if c.probe || c.must {
+		l.differ = max(l.differ, secondTrip)
+	}
+	l.queue = append(l.queue, c)
+}
+
 // worthATrip tells whether the queue should go out now. While a worker is away it
-// waits until it holds a few calls that differ: equal ones will be one with those
-// that come until the worker is back, and half as many trips carry all of them.
-// With the lock held.
+// waits until it holds a few calls that differ, or one that is urgent: equal ones
+// will be one with those that come until the worker is back, and half as many
+// trips carry all of them. With the lock held.
 func (l *lane) worthATrip() bool {
-	if l.away == 0 || len(l.queue) == 0 {
-		return len(l.queue) > 0
-	}
-	differ := 0
-	for i := range min(len(l.queue), maxLook) {
-		if i == 0 || l.queue[i].buckets[0].Key != l.queue[i-1].buckets[0].Key {
-			differ++
-		}
-		if differ == secondTrip || l.queue[i].probe || l.queue[i].must {
-			return true
-		}
-	}
-	return false
+	return len(l.queue) > 0 && (l.away == 0 || l.differ >= secondTrip)
 }
 
 // rouse gets a worker for the queue, if one is to be had. With the lock held.
@@ -178,12 +179,28 @@ func (l *lane) work() {
 		err := t.run(ctx, began)
 		cancel()
 		l.back(t, err == nil, began)
+		carried := len(t.calls)
 		if t.finish(); len(t.again) > 0 {
 			time.Sleep(tryAgain)
 			l.requeue(t)
 		}
-		// Whoever got an answer may have the next question ready: one trip for
-		// all of them, not one for the first and one for the others.
+		l.regroup(carried)
+	}
+}
+
+// regroup lets those who were just answered ask again, as a busy service's
+// goroutines do: one trip for all of them, not one for the first and one for the
+// others. It yields for as long as they keep coming, and not for long.
+func (l *lane) regroup(carried int) {
+	began := l.store.now()
+	for before := -1; carried > 1 && l.store.now()-began < int64(regroupFor); {
+		l.mu.Lock()
+		queued := len(l.queue)
+		l.mu.Unlock()
+		if queued >= carried || queued == before {
+			return
+		}
+		before = queued
 		runtime.Gosched()
 	}
 }
@@ -207,7 +224,9 @@ func (l *lane) next(t *trip) bool {
 		for _, c := range l.queue[:n] {
 			l.board(t, c, now)
 		}
-		l.queue = slices.Delete(l.queue, 0, n)
+		if l.queue = slices.Delete(l.queue, 0, n); len(l.queue) == 0 {
+			l.differ = 0
+		}
 		if len(t.calls) > 0 {
 			l.out = append(l.out, t)
 			t.away = true
@@ -273,6 +292,7 @@ func (l *lane) requeue(t *trip) {
 		back = append(back, c)
 		l.watchFor(c.deadline, now)
 	}
+	l.differ += len(back)
 	l.queue = append(back, l.queue...)
 	clear(t.again)
 	t.again = t.again[:0]

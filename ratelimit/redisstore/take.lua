@@ -19,7 +19,7 @@
 -- fmod is exact; % is not, and / only where nothing is left over.
 --
 -- It is written for speed where most calls pass: functions and tables are made
--- anew in each run, so there are few of them.
+-- anew in each run, so the most usual call comes first and makes none.
 
 local fmod, format, match = math.fmod, string.format, string.match
 local MAX = 4503599627370496 -- 2^52
@@ -27,6 +27,41 @@ local STEP = 1000000         -- a clock that is further behind than this is anot
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+
+-- The usual call: takes from one bucket whose limits have not changed, of a clock
+-- that has not gone back. Whatever is otherwise is left to the rest of the script,
+-- which would do the same here too.
+if #ARGV == 7 and ARGV[1] == '1' and ARGV[7] == '' then
+  local text, cost = ARGV[5], tonumber(ARGV[6])
+  local rate, cap = match(text, '^(%d+) %d+ (%d+)$')
+  rate, cap = tonumber(rate), tonumber(cap)
+  local v = redis.pcall('GET', KEYS[1])
+  local level, last, stored = cap, now, text
+  if type(v) == 'string' then
+    level, last, stored = match(v, '^b1 (%-?%d+) (%d+) (.+)$')
+    level, last = tonumber(level), tonumber(last)
+  elseif v then
+    stored = nil -- another type, or an error
+  end
+  if stored == text and cost > 0 and last <= now and level >= -cap and level <= cap then
+    local elapsed, missing = now - last, cap - level
+    if elapsed < (missing - fmod(missing, rate)) / rate + 1 and elapsed * rate < missing then
+      level = level + elapsed * rate
+    else
+      level = cap
+    end
+    local times, fits = tonumber(ARGV[2]), 0
+    if level >= cost then fits = (level - fmod(level, cost)) / cost end
+    if fits > times then fits = times end
+    if fits > 0 then
+      local after = level - fits * cost
+      missing = cap - after
+      local left = (missing - fmod(missing, rate)) / rate + 1
+      redis.call('SET', KEYS[1], format('b1 %.0f %.0f %s', after, now, text), 'PX', (left - fmod(left, 1000)) / 1000 + 2)
+    end
+    return { fits, level, 1 }
+  end
+end
 
 local function bad_type(reply) -- other errors end the script, which has written nothing yet
   if type(reply) ~= 'table' or not reply.err then return false end
