@@ -298,11 +298,12 @@ func (b buildah) golang(t *testing.T) []string {
 	}
 	authorities := read(t, "/etc/ssl/certs/ca-certificates.crt")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/ssl/certs/ca-certificates.crt"), []byte(authorities), 0o644))
-	file := "FROM scratch\nCOPY . /\nENV GOTOOLCHAIN=local HOME=/tmp PATH=" + values[0] + "/bin:/usr/bin"
+	var file strings.Builder
+	file.WriteString("FROM scratch\nCOPY . /\nENV GOTOOLCHAIN=local HOME=/tmp PATH=" + values[0] + "/bin:/usr/bin")
 	for i, name := range names {
-		file += " " + name + "=" + strconv.Quote(values[i])
+		file.WriteString(" " + name + "=" + strconv.Quote(values[i]))
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "Golang"), []byte(file+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "Golang"), []byte(file.String()+"\n"), 0o600))
 	b.run(t, "build", "--isolation", "chroot", "-f", filepath.Join(b.dir, "Golang"), "-t", name[1], dir)
 	mounts := []string{"/usr:/usr:ro", values[1] + ":" + values[1], values[2] + ":" + values[2]}
 	if !strings.HasPrefix(values[0], "/usr/") {

@@ -200,7 +200,7 @@ func TestTheHeadersForAnotherHostAreThoseOfTheServer(t *testing.T) {
 
 func withoutConnect(policy string) string {
 	var kept []string
-	for _, d := range strings.Split(policy, "; ") {
+	for d := range strings.SplitSeq(policy, "; ") {
 		if !strings.HasPrefix(d, "connect-src ") {
 			kept = append(kept, d)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -224,10 +225,10 @@ func TestADrainTellsReadersAndSavesAnswers(t *testing.T) {
 				s := one.ask("ada", thread, "count")
 				whole := one.ask("alan", w.thread("alan"), "count", "Accept", "application/json")
 				id := s.hello()
-				var read string
+				var read strings.Builder
 				for range 20 {
 					e, _ := s.next()
-					read += e.data["text"].(string)
+					read.WriteString(e.data["text"].(string))
 				}
 				began := time.Now()
 				drained := make(chan time.Duration)
@@ -241,14 +242,14 @@ func TestADrainTellsReadersAndSavesAnswers(t *testing.T) {
 				assert.Equal(t, 202, whole.status)
 				assert.Zero(t, time.Since(began))
 				if last == "" {
-					last = strconv.Itoa(len(read))
+					last = strconv.Itoa(len(read.String()))
 				}
 				elsewhere := two.attachTo("ada", thread, id, "Last-Event-ID", last)
 				elsewhere.hello()
 				rest, _, event := elsewhere.rest()
 				m := w.messages("ada", thread)[1]
 				assert.Equal(t, tt.state, m.State)
-				assert.Equal(t, m.Content, read+text+rest)
+				assert.Equal(t, m.Content, read.String()+text+rest)
 				if tt.state == data.Done {
 					assert.Equal(t, "done", event.name)
 				} else {

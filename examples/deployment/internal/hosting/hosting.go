@@ -37,6 +37,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -282,8 +283,6 @@ func Site(host, api string, app fs.FS) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, text := range files {
-		site[name] = text
-	}
+	maps.Copy(site, files)
 	return site, nil
 }

@@ -29,7 +29,7 @@ const (
 	Model = "test-model"
 )
 
-// What a whole answer reports as its cost: Input, and one token for each piece.
+// Input is what a whole answer reports as its cost, beside one token for each piece.
 const Input = 12
 
 // Script is how requests are answered, until the next Set.
