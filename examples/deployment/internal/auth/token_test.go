@@ -482,21 +482,22 @@ func TestADatabaseThatIsAwayIsA503AndNoLogout(t *testing.T) {
 	b := w.browser()
 	token, code := b.token("google", "ada"), b.code("google", "ada")
 	back := b.allow(b.initiate("google").AuthURL, "ada")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		err    error
 		status int
 	}{
-		"away":   {context.DeadlineExceeded, 503},
-		"broken": {fmt.Errorf("syntax: %w", errDown), 500},
+		{"away", context.DeadlineExceeded, 503},
+		{"broken", fmt.Errorf("syntax: %w", errDown), 500}, // and stays so for what comes after
 	} {
 		w.store.mu.Lock()
 		w.store.down = c.err
 		w.store.mu.Unlock()
-		assert.Equal(t, c.status, b.me(token).StatusCode, name)
+		assert.Equal(t, c.status, b.me(token).StatusCode, c.name)
 		a, _ := b.exchange(code, verifier)
-		assert.Equal(t, c.status, a.StatusCode, name)
+		assert.Equal(t, c.status, a.StatusCode, c.name)
 		a = b.send(http.MethodPost, "/auth/logout", map[string]bool{"everywhere": true}, "Authorization", "Bearer "+token)
-		assert.Equal(t, c.status, a.StatusCode, name)
+		assert.Equal(t, c.status, a.StatusCode, c.name)
 		if c.status == 503 {
 			assert.Equal(t, "5", a.Header.Get("Retry-After"))
 		}
